@@ -1,0 +1,154 @@
+"""What a collector hands to the store and what the store hands back: one vocabulary for every backend.
+
+Times are integer nanoseconds, sizes bytes, fractions 0 to 1. None means "not known", never zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+import pyarrow as pa
+
+Provenance = Literal["measured", "simulated", "estimated"]
+Phase = Literal["prefill", "decode", "host", "kernel"]
+
+ENGINE_NAMES = ("tensor", "vector", "scalar", "gpsimd", "sync", "dma")
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """One distinct execution of one kernel (or NEFF), shared by every run whose content hash it matches.
+
+    `profile_id` is the SHA-256 of what determines it. `low_ns`/`high_ns` bound `duration_ns`; `interval_basis`
+    says what earned them. `engines` is active time over duration per name of `ENGINE_NAMES`. `tables` are rows
+    in Neuron Explorer's vocabulary (schema 7.4.0): Instruction, ActiveTime, DmaPacketAggregated, DmaPacket,
+    DmaQueuesInfo, Flow, Warning. `raw` keeps a profiler's own summary untranslated.
+    """
+
+    profile_id: str
+    provenance: Provenance
+    kernel: str
+    target: str
+    lnc: int
+    duration_ns: int
+    low_ns: int | None
+    high_ns: int | None
+    interval_basis: str
+    as_written_ns: int | None
+    list_scheduled_ns: int | None
+    engines: Mapping[str, float | None]
+    hbm_read_bytes: int | None
+    hbm_write_bytes: int | None
+    dma_bytes: int | None
+    dma_transfers: int | None
+    dma_descriptors: int | None
+    macs: int | None
+    instructions: int | None
+    sbuf_peak_bytes: int | None
+    psum_peak_banks: int | None
+    bound: str | None
+    tool: str
+    tool_version: str
+    data_dependent: str = ""
+    raw: Mapping[str, Any] = field(default_factory=dict)
+    tables: Mapping[str, pa.Table] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """A variant executed on given shapes in a phase, `count` times in the run.
+
+    `covers` lists every slot the variant fills (a fused kernel fills several); it always contains `slot`.
+    `time_ns` is one execution. An estimated launch has a `formula` (a sentence with numbers) and no profile.
+    """
+
+    slot: str
+    covers: tuple[str, ...]
+    variant: str
+    phase: Phase
+    bucket: int | None
+    count: int
+    provenance: Provenance
+    time_ns: int
+    low_ns: int | None
+    high_ns: int | None
+    macs: int | None = None
+    nki: bool = True
+    profile_id: str | None = None
+    formula: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One accuracy check: a variant, or the small model, against its reference. Error is the largest seen."""
+
+    name: str
+    slot: str | None
+    variant: str | None
+    passed: bool
+    error: float | None
+    tolerance: float | None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One repetition of one metric, kept as measured. `metric` e.g. "e2e_ns", "ttft_ns", "launch_ns"."""
+
+    metric: str
+    repetition: int
+    value: float
+    launch: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A file a run was read from."""
+
+    path: str
+    sha256: str
+    bytes: int
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One profiled execution of a prompt, or of one kernel, with its configuration and environment.
+
+    `prompt` is the challenge's number, None for a single kernel or an import. `session` groups the runs of one
+    command. `accuracy` is 1, 0, or None when nothing was checked. `base_latency_ms` and `base_tokens_per_s` are
+    the official baseline the points are computed against.
+    """
+
+    run_id: str
+    session: str
+    label: str
+    created_at: datetime
+    provenance: Provenance
+    backend: str
+    target: str
+    lnc: int
+    prompt: int | None
+    prompt_tokens: int | None
+    new_tokens: int | None
+    seq_len: int | None
+    batch: int
+    kernels: Mapping[str, str]
+    accuracy: int | None
+    base_latency_ms: float | None
+    base_tokens_per_s: float | None
+    configuration: Mapping[str, Any]
+    environment: Mapping[str, Any]
+    wall_s: float
+    launches: tuple[Launch, ...] = ()
+    checks: tuple[Check, ...] = ()
+    samples: tuple[Sample, ...] = ()
+    artifacts: tuple[Artifact, ...] = ()
+    warnings: tuple[str, ...] = ()
+    sources: Mapping[str, str] = field(default_factory=dict)
+    """Kernel source text by "sha256:<hex>"; `configuration["source_files"]` maps file name to hash."""
+    profiles: Mapping[str, Profile] = field(default_factory=dict)
+    """By profile_id. When read back from the store the profiles have no `tables`; ask the store for those."""

@@ -1,0 +1,81 @@
+"""The simulator's front door: a kernel and its arguments in, results and timelines out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from simulator.trace import Trace
+
+
+@dataclass(frozen=True, slots=True)
+class KernelRef:
+    """A kernel by place: a file and the function in it, or an importable module and the function in it."""
+
+    function: str
+    file: str | None = None
+    module: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduledTransfer:
+    """One DMA transfer on the timeline (ns, relative to the launch)."""
+
+    core: int
+    instruction: int
+    queue: str
+    start_ns: float
+    end_ns: float
+    engines: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """Start and end of every instruction and transfer under one scheduling rule.
+
+    `start_ns[c]`, `end_ns[c]`, `ready_ns[c]` are arrays over core c's instructions; `ready_ns` is when data and
+    semaphores allowed the instruction to start, so `start - ready` is waiting for the engine. `critical[c]` is
+    the index of what each instruction waited for last, as (core, index), or None.
+    """
+
+    order: str
+    duration_ns: float
+    start_ns: tuple[np.ndarray[Any, Any], ...]
+    end_ns: tuple[np.ndarray[Any, Any], ...]
+    ready_ns: tuple[np.ndarray[Any, Any], ...]
+    critical: tuple[tuple[tuple[int, int] | None, ...], ...]
+    transfers: tuple[ScheduledTransfer, ...]
+    sbuf_peak_bytes: int
+    psum_peak_banks: int
+
+
+@dataclass(frozen=True, slots=True)
+class Simulation:
+    """A launch: its trace and both schedules. The truth usually lies between the two."""
+
+    trace: Trace
+    as_written: Timeline
+    list_scheduled: Timeline
+
+
+def simulate(
+    kernel: KernelRef,
+    arguments: Mapping[str, Any],
+    *,
+    target: str = "trn3",
+    lnc: int = 2,
+    values: bool = True,
+) -> Simulation:
+    """Execute `kernel` on NumPy `arguments` and time it on `target` ("trn2" or "trn3") with `lnc` cores.
+
+    With `values=False` shapes alone are traced; inputs that steer addresses still need values.
+    Raises `KernelRefused`, `UnknownName` or `BadKernel`.
+    """
+    from simulator.nki.execute import execute
+    from simulator.timeline.schedule import schedule
+
+    trace = execute(kernel, arguments, target=target, lnc=lnc, values=values)
+    return Simulation(trace, schedule(trace, "as_written"), schedule(trace, "list"))

@@ -1,0 +1,1 @@
+"""The machine's facts, a table per target, each constant with its source."""

@@ -1,0 +1,1 @@
+"""When each instruction runs: engines, DMA queues, dependencies."""

@@ -1,0 +1,135 @@
+"""What executing a kernel leaves behind: instructions, the memory they touch, and where they were written.
+
+The language (`simulator.nki`) produces a `Trace`; the timeline (`simulator.timeline`) gives its instructions
+times. Nothing here knows a cost.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+Engine = Literal["tensor", "vector", "scalar", "gpsimd", "sync"]
+Memory = Literal["sbuf", "psum", "hbm"]
+Dge = Literal["hwdge", "swdge", "none"]
+
+ENGINES: tuple[Engine, ...] = ("tensor", "vector", "scalar", "gpsimd", "sync")
+
+
+class Region(NamedTuple):
+    """A box of bytes inside one tensor.
+
+    `row0:row1` are partitions (SBUF, PSUM) or rows of the tensor seen as [rows, last dimension] (HBM);
+    `byte0:byte1` are bytes inside a partition or a row. Half-open. A strided access is its bounding box.
+    """
+
+    tensor: int
+    row0: int
+    row1: int
+    byte0: int
+    byte1: int
+
+
+@dataclass(slots=True)
+class Tensor:
+    """One allocation: `nl.ndarray`, a kernel argument, or a constant.
+
+    `bytes_per_row` is bytes per partition for on-chip tensors. `core` is None for memory shared by both
+    cores of an LNC pair. `address` is the author's (partition, byte) choice, None where the compiler places it.
+    """
+
+    id: int
+    name: str
+    memory: Memory
+    shape: tuple[int, ...]
+    dtype: str
+    rows: int
+    bytes_per_row: int
+    core: int | None
+    role: Literal["input", "output", "scratch"] = "scratch"
+    address: tuple[int, int] | None = None
+    source: int = 0
+
+
+@dataclass(slots=True)
+class Transfer:
+    """The data movement a DMA instruction starts.
+
+    `descriptors` contiguous pieces of `descriptor_bytes` bytes on average (the smaller of the two sides' contiguous
+    runs). `partitions` is how many SBUF partitions take part (0 for HBM to HBM).
+    """
+
+    bytes: int
+    descriptors: int
+    descriptor_bytes: float
+    partitions: int
+    source_memory: Memory
+    target_memory: Memory
+    dge: Dge
+    dynamic: bool = False
+    transpose: bool = False
+    queue: str = ""
+
+
+@dataclass(slots=True)
+class Instruction:
+    """One instruction of one core, in program order.
+
+    `call` is the `nki.isa` name that issued it ("nc_matmul"); `opcode` is what Neuron Explorer prints for it
+    ("MATMUL"). `elements` is the N of the documented cost formulas: free-dimension elements per partition of
+    the (first) input. `dtypes` and `memories` name destination first, then operands. `engine` of a DMA is the
+    engine that triggers it, and `transfer` says what moves. Two instructions with the same `rendezvous` on the
+    two cores of a pair wait for each other.
+    """
+
+    index: int
+    core: int
+    engine: Engine
+    call: str
+    opcode: str
+    partitions: int
+    elements: int
+    dtypes: tuple[str, ...]
+    memories: tuple[Memory, ...]
+    reads: tuple[Region, ...]
+    writes: tuple[Region, ...]
+    source: int
+    attributes: dict[str, Any] = field(default_factory=dict)
+    macs: int = 0
+    transfer: Transfer | None = None
+    name: str | None = None
+    after: tuple[int, ...] = ()
+    rendezvous: int | None = None
+    no_reorder: bool = False
+
+
+class Source(NamedTuple):
+    """A line of kernel source. `file` is as the kernel was loaded; the text is in `Trace.files`."""
+
+    file: str
+    line: int
+    function: str
+
+
+@dataclass(slots=True)
+class Trace:
+    """One launch of one kernel as its cores executed it.
+
+    `cores[c]` is core c's instructions in program order; an instruction's `index` is its place in that list.
+    `results` are the kernel's returned tensors as NumPy arrays, in order (empty when values were not computed).
+    `data_dependent` names the inputs whose values steered control flow or addresses.
+    """
+
+    kernel: str
+    target: str
+    lnc: int
+    cores: list[list[Instruction]]
+    tensors: list[Tensor]
+    sources: list[Source]
+    files: dict[str, str]
+    results: tuple[np.ndarray[Any, Any], ...] = ()
+    outputs: tuple[int, ...] = ()
+    data_dependent: tuple[str, ...] = ()
+    warnings: list[str] = field(default_factory=list)
