@@ -1,0 +1,81 @@
+"""One run's launches of a row, folded into one line: time, engines and bytes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from analysis.estimate import Provenances, mix, part
+from collectors.records import ENGINE_NAMES, Launch, Profile, Run
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One run's launches of a row. `time_ns` and bytes are per token (decode) or per request (else).
+
+    `engines` are active fractions weighted by time over the launches that were profiled, None where none
+    says. Bytes are None unless every launch with a profile says them. `provenance` is by time.
+    """
+
+    variants: tuple[str, ...]
+    kernels: tuple[str, ...]
+    profile_ids: tuple[str, ...]
+    executions: int
+    total_ns: int
+    time_ns: float
+    engines: Mapping[str, float | None]
+    dma_bytes: float | None
+    hbm_bytes: float | None
+    provenance: Provenances
+
+
+def side(run: Run, launches: Sequence[Launch], per: int) -> Side | None:
+    """The launches as one line, per `per` tokens or requests; None when there are none."""
+    if not launches:
+        return None
+    found = ((launch, run.profiles.get(launch.profile_id or "")) for launch in launches)
+    profiled = [(launch, profile) for launch, profile in found if profile is not None]
+    total_ns = total_of(launches)
+    return Side(
+        variants=tuple(dict.fromkeys(launch.variant for launch in launches)),
+        kernels=tuple(dict.fromkeys(profile.kernel for _, profile in profiled)),
+        profile_ids=tuple(dict.fromkeys(profile.profile_id for _, profile in profiled)),
+        executions=sum(launch.count for launch in launches),
+        total_ns=total_ns,
+        time_ns=total_ns / per,
+        engines={name: _weighted(profiled, name) for name in ENGINE_NAMES},
+        dma_bytes=_bytes(profiled, per, lambda profile: profile.dma_bytes),
+        hbm_bytes=_bytes(profiled, per, hbm_bytes),
+        provenance=mix(part(launch) for launch in launches),
+    )
+
+
+def total_of(launches: Sequence[Launch]) -> int:
+    """Σ count × time, an exact integer of ns."""
+    return sum(launch.count * launch.time_ns for launch in launches)
+
+
+def hbm_bytes(profile: Profile) -> int | None:
+    """Bytes a profile read from and wrote to HBM, None when either is unknown."""
+    if profile.hbm_read_bytes is None or profile.hbm_write_bytes is None:
+        return None
+    return profile.hbm_read_bytes + profile.hbm_write_bytes
+
+
+def _weighted(profiled: Sequence[tuple[Launch, Profile]], engine: str) -> float | None:
+    known = [
+        (launch.count * launch.time_ns, active)
+        for launch, profile in profiled
+        if (active := profile.engines.get(engine)) is not None
+    ]
+    whole = sum(weight for weight, _ in known)
+    return math.fsum(weight * active for weight, active in known) / whole if whole else None
+
+
+def _bytes(
+    profiled: Sequence[tuple[Launch, Profile]], per: int, read: Callable[[Profile], int | None]
+) -> float | None:
+    amounts = [(launch.count, read(profile)) for launch, profile in profiled]
+    known = [count * amount for count, amount in amounts if amount is not None]
+    return sum(known) / per if known and len(known) == len(amounts) else None
