@@ -1,0 +1,245 @@
+"""Which kernels exist: the slots of the model, the variants of each, and the named choices of variants.
+
+Nothing here imports a kernel: `nki` exists only on a device or inside the simulator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from kernels.errors import UnknownVariant
+
+SLOTS = (
+    "input_norm",
+    "qkv",
+    "qk_norm_rope",
+    "kv_update",
+    "attention_prefill",
+    "attention_decode",
+    "o_proj",
+    "post_norm",
+    "router",
+    "group_tokens",
+    "experts_prefill",
+    "experts_decode",
+    "aggregate",
+    "final_norm",
+    "lm_head",
+)
+"""Slots a kernel can fill, in the order they run."""
+
+PHASES_OF: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "attention_prefill": ("prefill",),
+        "group_tokens": ("prefill",),
+        "experts_prefill": ("prefill",),
+        "attention_decode": ("decode",),
+        "experts_decode": ("decode",),
+    }
+)
+"""Phases of the slots that exist in one phase only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One implementation of a slot.
+
+    `covers` lists the slots it fills at once, itself among them. `phases` are those it can run in; in another
+    phase the baseline of its slots runs. `summary` says the idea in one sentence.
+    """
+
+    slot: str
+    name: str
+    module: str
+    function: str
+    covers: tuple[str, ...]
+    summary: str
+    phases: tuple[str, ...] = ("prefill", "decode")
+
+
+def _baseline(slot: str, module: str, summary: str) -> Variant:
+    phases = PHASES_OF.get(slot, ("prefill", "decode"))
+    return Variant(slot, "baseline", f"kernels.{module}", module, (slot,), summary, phases)
+
+
+VARIANTS: tuple[Variant, ...] = (
+    _baseline("input_norm", "rmsnorm", "Tokens on partitions, the row in one pass."),
+    _baseline(
+        "qkv", "qkv", "Transpose the tokens 128 x 128 at a time, then matmuls; cores divide the columns."
+    ),
+    Variant(
+        "qkv",
+        "fused",
+        "kernels.norm_qkv",
+        "norm_qkv",
+        ("input_norm", "qkv", "qk_norm_rope"),
+        "Norm, projection, q/k norm and RoPE without leaving the chip; column-major at one token.",
+    ),
+    _baseline("qk_norm_rope", "qk_norm_rope", "All heads side by side, one instruction for every head."),
+    _baseline("kv_update", "kv_update", "One HBM-to-HBM transfer per cache with a dynamic address."),
+    _baseline(
+        "attention_prefill", "attention_prefill", "All scores to the diagonal, mask, one softmax per row."
+    ),
+    Variant(
+        "attention_prefill",
+        "diagonal",
+        "kernels.attention_prefill",
+        "attention_prefill_diagonal",
+        ("attention_prefill",),
+        "Mask the diagonal block only; evict transposed probabilities a PSUM bank at a time.",
+        ("prefill",),
+    ),
+    _baseline("attention_decode", "attention_decode", "Keys in 128-row loads, each transposed by itself."),
+    Variant(
+        "attention_decode",
+        "cached",
+        "kernels.attention_decode",
+        "attention_decode_cached",
+        ("kv_update", "attention_decode"),
+        "One interleaved load per cache, the new token from SBUF, the cache written off the critical path.",
+        ("decode",),
+    ),
+    _baseline("o_proj", "o_proj", "Transpose, then matmuls; cores divide the columns."),
+    Variant(
+        "o_proj",
+        "interleaved",
+        "kernels.o_proj",
+        "o_proj_interleaved",
+        ("o_proj",),
+        "The contracted dimension interleaved over partitions: no transpose, two large transfers.",
+        ("decode",),
+    ),
+    _baseline("post_norm", "rmsnorm", "Tokens on partitions, the row in one pass."),
+    _baseline("router", "router", "fp32 logits from 128-row weight pieces, softmax, top-8."),
+    Variant(
+        "router",
+        "fused",
+        "kernels.norm_router",
+        "norm_router",
+        ("post_norm", "router"),
+        "Norm and routing in one; bf16 operands give the fp32 products, the weight is one transfer.",
+    ),
+    _baseline("group_tokens", "group_tokens", "Counting sort by one-hot choices and a triangular matmul."),
+    _baseline("experts_prefill", "experts_prefill", "Every worst-case block, weights in 128-row pieces."),
+    Variant(
+        "experts_prefill",
+        "resident",
+        "kernels.experts_prompt",
+        "experts_prompt",
+        ("group_tokens", "experts_prefill", "aggregate"),
+        "Tokens stay stationary while experts stream past in large prefetched transfers.",
+        ("prefill",),
+    ),
+    _baseline("experts_decode", "experts_decode", "Eighteen dynamic transfers per expert."),
+    Variant(
+        "experts_decode",
+        "prefetched",
+        "kernels.experts_decode",
+        "experts_decode_prefetched",
+        ("experts_decode", "aggregate"),
+        "Two large transfers per expert, all requested first, on both kinds of queue; sum in PSUM.",
+        ("decode",),
+    ),
+    _baseline(
+        "aggregate", "aggregate", "Gather each choice's rows and add, in fp32, highest affinity first."
+    ),
+    _baseline("final_norm", "rmsnorm", "Tokens on partitions, the row in one pass."),
+    _baseline("lm_head", "lm_head", "512 columns at a time, weights in 128-row pieces."),
+    Variant(
+        "lm_head",
+        "wide",
+        "kernels.lm_head",
+        "lm_head_wide",
+        ("lm_head",),
+        "4 KiB descriptors over two queues, the hidden dimension interleaved.",
+    ),
+)
+
+PRESETS: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {
+        "baseline": MappingProxyType(dict.fromkeys(SLOTS, "baseline")),
+        "tuned": MappingProxyType(
+            dict.fromkeys(SLOTS, "baseline")
+            | {
+                "qkv": "fused",
+                "attention_prefill": "diagonal",
+                "attention_decode": "cached",
+                "o_proj": "interleaved",
+                "router": "fused",
+                "experts_prefill": "resident",
+                "experts_decode": "prefetched",
+                "lm_head": "wide",
+            }
+        ),
+    }
+)
+"""Named choices: slot to variant name."""
+
+
+def variants_of(slot: str) -> tuple[Variant, ...]:
+    """All variants of a slot; raises `UnknownVariant` when there is no such slot."""
+    if slot not in SLOTS:
+        raise UnknownVariant(f"there is no slot {slot!r}", f"slots are {', '.join(SLOTS)}")
+    return tuple(v for v in VARIANTS if v.slot == slot)
+
+
+def variant(slot: str, name: str) -> Variant:
+    """The variant of `slot` called `name`; raises `UnknownVariant`."""
+    candidates = variants_of(slot)
+    for candidate in candidates:
+        if candidate.name == name:
+            return candidate
+    known = ", ".join(v.name for v in candidates)
+    raise UnknownVariant(f"slot {slot!r} has no variant {name!r}", f"its variants are {known}")
+
+
+def phases_of(slot: str) -> tuple[str, ...]:
+    """The phases a slot exists in."""
+    return PHASES_OF.get(slot, ("prefill", "decode"))
+
+
+def kernel_choice(text: str) -> dict[str, str]:
+    """Slot to variant name for "baseline", "tuned", or "SLOT=VARIANT,..." over the baseline (or over a preset
+    named first, as in "tuned,o_proj=baseline"). Raises `UnknownVariant`.
+    """
+    choice = dict(PRESETS["baseline"])
+    for place, part in enumerate(p.strip() for p in text.split(",")):
+        slot, equals, name = (piece.strip() for piece in part.partition("="))
+        if not equals and place == 0 and part in PRESETS:
+            choice = dict(PRESETS[part])
+        elif equals:
+            choice[slot] = variant(slot, name).name
+        else:
+            raise UnknownVariant(
+                f"{part!r} is no choice of kernels",
+                "write baseline, tuned, or SLOT=VARIANT separated by commas",
+            )
+    return choice
+
+
+def resolve(choice: Mapping[str, str], phase: str) -> tuple[Variant, ...]:
+    """The variants that run in `phase`, in order, each slot filled once.
+
+    A variant that covers several slots takes them from the others' baselines; two chosen variants that cover
+    the same slot cannot both run, and `UnknownVariant` says so.
+    """
+    chosen = [variant(slot, choice.get(slot, "baseline")) for slot in SLOTS if phase in phases_of(slot)]
+    special = [v for v in chosen if v.name != "baseline" and phase in v.phases]
+    owner: dict[str, Variant] = {}
+    for one in special:
+        for slot in one.covers:
+            if slot in owner:
+                raise UnknownVariant(
+                    f"{owner[slot].slot}={owner[slot].name} and {one.slot}={one.name} both fill {slot}",
+                    "choose baseline for one of them",
+                )
+            owner[slot] = one
+    order: list[Variant] = []
+    for slot in SLOTS:
+        if phase in phases_of(slot):
+            runs = owner.get(slot) or variant(slot, "baseline")
+            if runs not in order:
+                order.append(runs)
+    return tuple(order)

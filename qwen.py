@@ -1,0 +1,235 @@
+"""Qwen3-30B-A3B as the collectors see it: which kernel fills which slot, on which shapes, how often.
+
+Per rank at tensor-parallel degree 4. What no kernel does is there as an estimate with its formula.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from kernels import estimates, registry
+from kernels.errors import UnsupportedShape
+from kernels.estimates import Estimated
+from kernels.registry import Variant, kernel_choice, resolve
+from kernels.shapes import RANK, TOP_K, Shapes, Situation, arguments
+
+__all__ = ["LAYERS", "SLOTS", "PlannedLaunch", "buckets", "kernel_choice", "plan"]
+
+LAYERS = 48
+TARGETS = ("trn2", "trn3")
+FIRST_BUCKET = 128
+MAX_SEQ_LEN = 640
+
+SLOTS = (
+    "embedding",
+    "input_norm",
+    "qkv",
+    "qk_norm_rope",
+    "kv_update",
+    "attention_prefill",
+    "attention_decode",
+    "o_proj",
+    "all_reduce",
+    "post_norm",
+    "router",
+    "group_tokens",
+    "experts_prefill",
+    "experts_decode",
+    "aggregate",
+    "final_norm",
+    "lm_head",
+    "sampling",
+    "host",
+)
+"""Every row of a plan, in the order the model runs them."""
+
+PER_LAYER = frozenset(registry.SLOTS) - {"final_norm", "lm_head"}
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedLaunch:
+    """A kernel launch, or an estimated row, and how many times the prompt needs it.
+
+    `bucket` is None for decode kernels that do not depend on the cache length. `arguments` takes a seed and
+    returns the kernel's arguments by name. `time_ns` to `formula` are set on estimates only. `macs` are the
+    multiply-accumulates of one launch as the challenge counts them: dense mathematics on whole buckets and
+    whole blocks, whatever is padding.
+    """
+
+    slot: str
+    covers: tuple[str, ...]
+    variant: str
+    phase: str
+    bucket: int | None
+    count: int
+    nki: bool
+    module: str | None = None
+    function: str | None = None
+    arguments: Callable[[int], dict[str, Any]] | None = field(default=None, compare=False)
+    time_ns: int | None = None
+    low_ns: int | None = None
+    high_ns: int | None = None
+    formula: str | None = None
+    macs: int | None = None
+
+
+def buckets(seq_len: int) -> tuple[int, ...]:
+    """Sequence lengths a graph is compiled for: 128, 256, ... below 2 ** round(log2(seq_len)), then seq_len,
+    as NxD Inference's `generate_buckets` has them; 640 gives (128, 256, 640). Raises `UnsupportedShape`.
+    """
+    if seq_len > MAX_SEQ_LEN or seq_len < 32 or seq_len % (128 if seq_len > FIRST_BUCKET else 32):
+        raise UnsupportedShape(
+            f"sequence length {seq_len} is not supported",
+            f"use 32, 64, 96 or a multiple of 128 up to {MAX_SEQ_LEN}",
+        )
+    if seq_len <= FIRST_BUCKET:
+        return (seq_len,)
+    return (*(2**power for power in range(7, round(math.log2(seq_len)))), seq_len)
+
+
+def bucket_of(length: int, seq_len: int) -> int:
+    """The smallest bucket that holds `length` positions."""
+    for bucket in buckets(seq_len):
+        if length <= bucket:
+            return bucket
+    raise UnsupportedShape(
+        f"{length} positions do not fit a sequence length of {seq_len}",
+        "use a longer --seq-len or a shorter prompt",
+    )
+
+
+def decode_steps(prompt_tokens: int, seq_len: int) -> dict[int, int]:
+    """Decode steps per bucket: prefill gives the first new token, each step one more, until seq_len is full.
+
+    The step that reads and writes position p runs in the smallest bucket that holds p + 1 positions.
+    """
+    steps: dict[int, int] = {}
+    for position in range(prompt_tokens, seq_len - 1):
+        bucket = bucket_of(position + 1, seq_len)
+        steps[bucket] = steps.get(bucket, 0) + 1
+    return steps
+
+
+def macs(slot: str, shapes: Shapes, tokens: int, bucket: int, variant: str = "baseline") -> int:
+    """Multiply-accumulates of one launch of `slot` as the challenge counts them.
+
+    Its counter adds up whole matmuls of the compiled graph: attention scores are not halved by causality, and
+    prefill experts count every row of every worst-case block.
+    """
+    head, expert = 128, 3 * shapes.hidden * shapes.inner
+    dense_tokens = shapes.experts * tokens if variant != "baseline" and tokens <= 128 else None
+    rows = dense_tokens or shapes.blocks(tokens) * shapes.block
+    table = {
+        "qkv": tokens * shapes.hidden * shapes.columns,
+        "attention_prefill": 2 * shapes.heads * tokens * tokens * head,
+        "attention_decode": 2 * shapes.heads * bucket * head,
+        "o_proj": tokens * shapes.heads * head * shapes.hidden,
+        "router": tokens * shapes.hidden * shapes.experts,
+        "experts_prefill": rows * expert,
+        "experts_decode": TOP_K * expert,
+        "lm_head": shapes.hidden * shapes.vocabulary,
+    }
+    return table.get(slot, 0)
+
+
+def _kernel_row(kernel: Variant, phase: str, at: Situation, bucket: int | None, count: int) -> PlannedLaunch:
+    per_layer = kernel.slot in PER_LAYER
+    return PlannedLaunch(
+        slot=kernel.slot,
+        covers=kernel.covers,
+        variant=kernel.name,
+        phase=phase,
+        bucket=bucket,
+        count=count * (LAYERS if per_layer else 1),
+        nki=True,
+        module=kernel.module,
+        function=kernel.function,
+        arguments=partial(arguments, kernel, RANK, at),
+        macs=sum(macs(slot, RANK, at.tokens, at.bucket, kernel.name) for slot in kernel.covers),
+    )
+
+
+def _estimated_row(
+    slot: str, phase: str, bucket: int | None, count: int, estimate: Estimated
+) -> PlannedLaunch:
+    return PlannedLaunch(
+        slot=slot,
+        covers=(slot,),
+        variant="estimate",
+        phase=phase,
+        bucket=bucket,
+        count=count,
+        nki=False,
+        time_ns=estimate.time_ns,
+        low_ns=estimate.low_ns,
+        high_ns=estimate.high_ns,
+        formula=estimate.formula,
+        macs=0,
+    )
+
+
+def _estimated_rows(phase: str, bucket: int | None, tokens: int, steps: int) -> list[PlannedLaunch]:
+    """Embedding, two all-reduces a layer, and sampling, for `steps` executions of the graph."""
+    reduce = estimates.all_reduce(tokens, RANK.hidden)
+    return [
+        _estimated_row("embedding", phase, bucket, steps, estimates.embedding(tokens, RANK.hidden)),
+        _estimated_row("all_reduce", phase, bucket, steps * 2 * LAYERS, reduce),
+        _estimated_row("sampling", phase, bucket, steps, estimates.sampling(RANK.vocabulary)),
+    ]
+
+
+def _decode_rows(kernel: Variant, prompt_tokens: int, seq_len: int) -> list[PlannedLaunch]:
+    """One row per bucket for kernels that read the cache, one for all steps otherwise.
+
+    Routing is one draw for every step; the middle position of a bucket's steps stands for all of them.
+    """
+    steps = decode_steps(prompt_tokens, seq_len)
+    total = sum(steps.values())
+    if "attention_decode" not in kernel.covers:
+        at = Situation(1, 1, seq_len, prompt_tokens)
+        return [_kernel_row(kernel, "decode", at, None, total)] if total else []
+    rows, position = [], prompt_tokens
+    for bucket, count in steps.items():
+        at = Situation(1, 1, bucket, position + count // 2)
+        rows.append(_kernel_row(kernel, "decode", at, bucket, count))
+        position += count
+    return rows
+
+
+def _check(prompt_tokens: int, seq_len: int, batch: int, target: str) -> None:
+    if batch != 1:
+        raise UnsupportedShape(f"batch {batch} is not supported", "the kernels run batch 1; drop --batch")
+    if target not in TARGETS:
+        raise UnsupportedShape(f"there is no target {target!r}", f"targets are {', '.join(TARGETS)}")
+    if not 0 < prompt_tokens < seq_len:
+        raise UnsupportedShape(
+            f"a prompt of {prompt_tokens} tokens leaves nothing to generate in {seq_len}",
+            "use a prompt of at least one token that is shorter than the sequence length",
+        )
+
+
+def plan(
+    *, prompt_tokens: int, seq_len: int, batch: int, kernels: Mapping[str, str], target: str
+) -> tuple[PlannedLaunch, ...]:
+    """Every launch and estimated row of one generate() call: a prefill, then decode until seq_len is full.
+
+    `kernels` maps slots to variants (`kernel_choice`). Raises `UnsupportedShape` or `UnknownVariant`.
+    """
+    _check(prompt_tokens, seq_len, batch, target)
+    bucket = bucket_of(prompt_tokens, seq_len)
+    steps = sum(decode_steps(prompt_tokens, seq_len).values())
+    at = Situation(bucket, prompt_tokens, bucket, prompt_tokens - 1)
+    rows = [_kernel_row(kernel, "prefill", at, bucket, 1) for kernel in resolve(kernels, "prefill")]
+    rows += _estimated_rows("prefill", bucket, bucket, 1)
+    if steps:
+        for kernel in resolve(kernels, "decode"):
+            rows += _decode_rows(kernel, prompt_tokens, seq_len)
+        rows += _estimated_rows("decode", None, 1, steps)
+    rows.append(_estimated_row("host", "host", None, seq_len - prompt_tokens, estimates.host(target)))
+    order = {slot: place for place, slot in enumerate(SLOTS)}
+    phases = ("prefill", "decode", "host")
+    return tuple(sorted(rows, key=lambda row: (phases.index(row.phase), order[row.slot], row.bucket or 0)))
