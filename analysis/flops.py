@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from collectors.records import Launch, Run
@@ -23,17 +23,17 @@ class FlopsShare:
 def challenge_share(run: Run) -> FlopsShare | None:
     """NKI's share as aws-neuron/nki-moe main.py counts it; None when no launch says its MACs.
 
-    Both graphs of the smallest bucket count once with equal weight, however often they run: the source reads
-    the two HLO files `context_encoding_model/_tp0_bk0` and `token_generation_model/_tp0_bk0`.
+    One execution of the prefill graph and one of the decode graph, both of the smallest bucket, with equal
+    weight: the source reads the HLO of `context_encoding_model/_tp0_bk0` and of
+    `token_generation_model/_tp0_bk0`.
     """
-    graphs = {phase: _smallest_bucket(run.launches, phase) for phase in GRAPHS}
-    present = {phase: launches for phase, launches in graphs.items() if launches}
-    counted = [(launch, _per_graph(launch, launches)) for launches in present.values() for launch in launches]
-    value = _share(counted)
+    graphs = {phase: graph(run.launches, phase) for phase in GRAPHS}
+    value = _share([each for listed in graphs.values() for each in listed])
     if value is None:
         return None
-    buckets = ", ".join(f"{phase} {launches[0].bucket}" for phase, launches in present.items())
-    return FlopsShare(value, f"MACs of one execution of each graph (bucket: {buckets}){_caveats(present)}")
+    buckets = {phase: _bucket(listed) for phase, listed in graphs.items() if listed}
+    named = ", ".join(f"{phase} bucket {bucket or 'unknown'}" for phase, bucket in buckets.items())
+    return FlopsShare(value, f"MACs of one execution of each graph ({named}){_caveats(buckets)}")
 
 
 def honest_share(run: Run) -> FlopsShare | None:
@@ -42,21 +42,24 @@ def honest_share(run: Run) -> FlopsShare | None:
     return None if value is None else FlopsShare(value, "MACs of every launch times how often it ran")
 
 
-def executions_of_graph(launches: Iterable[Launch]) -> int:
-    """How often one graph ran: its once-per-execution slots (norm, head) have the smallest count."""
-    return max(1, min((launch.count for launch in launches), default=1))
+def graph(launches: Iterable[Launch], phase: str) -> list[tuple[Launch, float]]:
+    """One execution of a phase's graph of the smallest bucket: its launches and how often each runs in it.
 
-
-def _smallest_bucket(launches: Sequence[Launch], phase: str) -> list[Launch]:
-    by_bucket: dict[int, list[Launch]] = defaultdict(list)
+    The slot that runs least (final norm, head: once an execution) says how often the graph ran in all buckets
+    together.
+    """
+    by_slot: dict[str, list[Launch]] = defaultdict(list)
     for launch in launches:
-        if launch.phase == phase and launch.bucket is not None:
-            by_bucket[launch.bucket].append(launch)
-    return by_bucket[min(by_bucket)] if by_bucket else []
+        if launch.phase == phase:
+            by_slot[launch.slot].append(launch)
+    counts = {slot: sum(launch.count for launch in listed) for slot, listed in by_slot.items()}
+    executions = max(1, min(counts.values(), default=1))
+    smallest = {slot: min(listed, key=lambda launch: launch.bucket or 0) for slot, listed in by_slot.items()}
+    return [(smallest[slot], counts[slot] / executions) for slot in by_slot]
 
 
-def _per_graph(launch: Launch, graph: Sequence[Launch]) -> float:
-    return launch.count / executions_of_graph(graph)
+def _bucket(listed: Sequence[tuple[Launch, float]]) -> int | None:
+    return min((launch.bucket for launch, _ in listed if launch.bucket is not None), default=None)
 
 
 def _share(counted: Iterable[tuple[Launch, float]]) -> float | None:
@@ -65,10 +68,10 @@ def _share(counted: Iterable[tuple[Launch, float]]) -> float | None:
     return sum(macs for launch, macs in known if launch.nki) / whole if whole else None
 
 
-def _caveats(present: dict[str, list[Launch]]) -> str:
+def _caveats(buckets: Mapping[str, int | None]) -> str:
     caveats = []
-    if missing := [phase for phase in GRAPHS if phase not in present]:
+    if missing := [phase for phase in GRAPHS if phase not in buckets]:
         caveats.append(f"the run has no {' or '.join(missing)} launches")
-    if other := sorted({launches[0].bucket or 0 for launches in present.values()} - {CHALLENGE_BUCKET}):
+    if other := sorted({bucket for bucket in buckets.values() if bucket} - {CHALLENGE_BUCKET}):
         caveats.append(f"the challenge reads bucket {CHALLENGE_BUCKET}, this run only has {other[0]}")
     return "; " + "; ".join(caveats) if caveats else ""

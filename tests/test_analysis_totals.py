@@ -86,6 +86,19 @@ def test_the_challenge_reads_macs_of_the_smallest_bucket_and_counts_each_graph_o
     assert result.nki_flops_share_executed.value == pytest.approx(executed / (executed + 20 + 600 * 52))
 
 
+def test_decode_rows_without_a_bucket_belong_to_every_graph() -> None:
+    result = totals(
+        run(
+            launch("attention_decode", "decode", 1, 48 * 2, macs=1, nki=True),
+            launch("attention_decode", "decode", 1, 48 * 8, bucket=640, macs=5, nki=True),
+            launch("lm_head", "decode", 1, 10, bucket=None, macs=48, nki=False),
+        )
+    )
+    assert result.nki_flops_share is not None
+    assert result.nki_flops_share.value == pytest.approx(0.5)
+    assert "no prefill launches" in result.nki_flops_share.basis
+
+
 def test_a_run_without_bucket_128_says_so() -> None:
     result = totals(
         run(launch("x", "prefill", 1, bucket=640, macs=1), launch("x", "decode", 1, bucket=640, macs=1))
