@@ -15,3 +15,11 @@ SIMULATED_OWN_ERROR = 0.05
 # Student's t has one degree of freedom and the interval is 13 times the spread.
 CONFIDENCE = 0.95
 MIN_REPEATS = 3
+
+# From a transfer's last byte to its consumer's start: about 0.3 us (NKI docs 2.26, DMA overview, profile
+# screenshots).
+DMA_DONE_NS = 300
+
+# A gap between two instructions of an engine up to this long is its own sequencing: "~100 cycles" of static
+# overhead (NKI docs, trainium_inferentia2_arch) at 1.2 GHz.
+ISSUE_GAP_NS = 83
