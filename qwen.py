@@ -118,11 +118,11 @@ def macs(slot: str, shapes: Shapes, tokens: int, bucket: int, variant: str = "ba
     """Multiply-accumulates of one launch of `slot` as the challenge counts them.
 
     Its counter adds up whole matmuls of the compiled graph: attention scores are not halved by causality, and
-    prefill experts count every row of every worst-case block.
+    prefill experts count every row of every worst-case block (every token for every expert where tokens stay
+    resident).
     """
     head, expert = 128, 3 * shapes.hidden * shapes.inner
-    dense_tokens = shapes.experts * tokens if variant != "baseline" and tokens <= 128 else None
-    rows = dense_tokens or shapes.blocks(tokens) * shapes.block
+    rows = shapes.experts * tokens if variant == "resident" else shapes.blocks(tokens) * shapes.block
     table = {
         "qkv": tokens * shapes.hidden * shapes.columns,
         "attention_prefill": 2 * shapes.heads * tokens * tokens * head,
@@ -223,7 +223,7 @@ def plan(
     bucket = bucket_of(prompt_tokens, seq_len)
     steps = sum(decode_steps(prompt_tokens, seq_len).values())
     at = Situation(bucket, prompt_tokens, bucket, prompt_tokens - 1)
-    rows = [_kernel_row(kernel, "prefill", at, bucket, 1) for kernel in resolve(kernels, "prefill")]
+    rows = [_kernel_row(kernel, "prefill", at, bucket, 1) for kernel in resolve(kernels, "prefill", bucket)]
     rows += _estimated_rows("prefill", bucket, bucket, 1)
     if steps:
         for kernel in resolve(kernels, "decode"):

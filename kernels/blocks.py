@@ -88,6 +88,25 @@ def transpose_tokens(tile: Any, tokens: int, hidden: int) -> Any:
     return turned
 
 
+def transpose_interleaved(tile: Any, rows: int, hidden: int) -> Any:
+    """[rows, hidden] to [128, depth, rows], hidden interleaved; up to a PSUM bank per eviction."""
+    depth = hidden // P
+    group = min(depth, 2 * P * 4 // rows)
+    turned = nl.ndarray((P, depth, rows), dtype=tile.dtype, buffer=nl.sbuf)
+    for start in range(0, depth, group):
+        size = min(group, depth - start)
+        psum = nl.ndarray((P, size, rows), dtype=tile.dtype, buffer=nl.psum)
+        for j in range(size):
+            nisa.nc_transpose(
+                dst=psum[:, j, :],
+                data=tile.ap(pattern=[[hidden, rows], [depth, P]], offset=start + j),
+                engine=nisa.engine.tensor,
+            )
+        engine = nisa.engine.vector if (start // group) % 2 == 0 else nisa.engine.scalar
+        nisa.tensor_copy(dst=turned[:, start : start + size, :], src=psum, engine=engine)
+    return turned
+
+
 def load_weight_tiles(weight: Any, start: int, size: int) -> Any:
     """Columns start:start+size of weight [K, N] as [128, K / 128, size], one transfer per 128 rows."""
     blocks = weight.shape[0] // P

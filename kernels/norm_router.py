@@ -8,7 +8,7 @@ import nki
 import nki.isa as nisa
 import nki.language as nl
 
-from kernels.blocks import P, constant, contract, core_of, load_broadcast, token_share
+from kernels.blocks import P, constant, contract, core_of, load_broadcast, token_share, transpose_interleaved
 from kernels.norm_qkv import load_column, normalise_column, ones_matrix
 from kernels.router import TOP_K, choose, store_choice
 
@@ -106,22 +106,3 @@ def _prompt(
         )
         turned = transpose_interleaved(unit, rows, hidden)
         _select(contract(turned, tiles, rows, 0, experts), rows, experts, ids_out, affinities_out, start)
-
-
-def transpose_interleaved(tile: Any, rows: int, hidden: int) -> Any:
-    """[rows, hidden] to [128, depth, rows], hidden interleaved; up to a PSUM bank per eviction."""
-    depth = hidden // P
-    group = min(depth, 2 * P * 4 // rows)
-    turned = nl.ndarray((P, depth, rows), dtype=tile.dtype, buffer=nl.sbuf)
-    for start in range(0, depth, group):
-        size = min(group, depth - start)
-        psum = nl.ndarray((P, size, rows), dtype=tile.dtype, buffer=nl.psum)
-        for j in range(size):
-            nisa.nc_transpose(
-                dst=psum[:, j, :],
-                data=tile.ap(pattern=[[hidden, rows], [depth, P]], offset=start + j),
-                engine=nisa.engine.tensor,
-            )
-        engine = nisa.engine.vector if (start // group) % 2 == 0 else nisa.engine.scalar
-        nisa.tensor_copy(dst=turned[:, start : start + size, :], src=psum, engine=engine)
-    return turned

@@ -47,7 +47,8 @@ class Variant:
     """One implementation of a slot.
 
     `covers` lists the slots it fills at once, itself among them. `phases` are those it can run in; in another
-    phase the baseline of its slots runs. `summary` says the idea in one sentence.
+    phase the baseline of its slots runs. Beyond `max_tokens` tokens the variant named `beyond` takes its
+    place. `summary` says the idea in one sentence.
     """
 
     slot: str
@@ -57,6 +58,8 @@ class Variant:
     covers: tuple[str, ...]
     summary: str
     phases: tuple[str, ...] = ("prefill", "decode")
+    max_tokens: int | None = None
+    beyond: str = "baseline"
 
 
 def _baseline(slot: str, module: str, summary: str) -> Variant:
@@ -129,7 +132,18 @@ VARIANTS: tuple[Variant, ...] = (
         "kernels.experts_prompt",
         "experts_prompt",
         ("group_tokens", "experts_prefill", "aggregate"),
-        "Tokens stay stationary while experts stream past in large prefetched transfers.",
+        "Up to 128 tokens stay stationary while experts stream past in large prefetched transfers.",
+        ("prefill",),
+        max_tokens=128,
+        beyond="grouped",
+    ),
+    Variant(
+        "experts_prefill",
+        "grouped",
+        "kernels.experts_prefill",
+        "experts_prefill_grouped",
+        ("experts_prefill",),
+        "Blocks of grouped tokens with two large prefetched transfers per expert.",
         ("prefill",),
     ),
     _baseline("experts_decode", "experts_decode", "Eighteen dynamic transfers per expert."),
@@ -219,13 +233,23 @@ def kernel_choice(text: str) -> dict[str, str]:
     return choice
 
 
-def resolve(choice: Mapping[str, str], phase: str) -> tuple[Variant, ...]:
-    """The variants that run in `phase`, in order, each slot filled once.
+def _fitting(chosen: Variant, tokens: int) -> Variant:
+    if chosen.max_tokens is not None and tokens > chosen.max_tokens:
+        return variant(chosen.slot, chosen.beyond)
+    return chosen
+
+
+def resolve(choice: Mapping[str, str], phase: str, tokens: int = 1) -> tuple[Variant, ...]:
+    """The variants that run in `phase` on `tokens` tokens, in order, each slot filled once.
 
     A variant that covers several slots takes them from the others' baselines; two chosen variants that cover
     the same slot cannot both run, and `UnknownVariant` says so.
     """
-    chosen = [variant(slot, choice.get(slot, "baseline")) for slot in SLOTS if phase in phases_of(slot)]
+    chosen = [
+        _fitting(variant(slot, choice.get(slot, "baseline")), tokens)
+        for slot in SLOTS
+        if phase in phases_of(slot)
+    ]
     special = [v for v in chosen if v.name != "baseline" and phase in v.phases]
     owner: dict[str, Variant] = {}
     for one in special:

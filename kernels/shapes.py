@@ -349,6 +349,7 @@ MAKERS: Mapping[str, Maker] = {
     "norm_router": _fused_router_args,
     "group_tokens": _group_args,
     "experts_prefill": _experts_prefill_args,
+    "experts_prefill_grouped": _experts_prefill_args,
     "experts_prompt": _experts_prompt_args,
     "experts_decode": _experts_decode_args,
     "experts_decode_prefetched": _experts_prompt_args,

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import pytest
+
+from kernels import registry
+from kernels.errors import UnknownVariant
+from kernels.references import REFERENCES
+from kernels.registry import PRESETS, SLOTS, VARIANTS, kernel_choice, phases_of, resolve, variant
+from kernels.shapes import MAKERS
+from kernels.small_model import WIRING
+
+
+def test_every_slot_has_a_baseline() -> None:
+    assert {v.slot for v in VARIANTS if v.name == "baseline"} == set(SLOTS)
+
+
+def test_every_variant_has_arguments_a_reference_and_a_place_in_the_small_model() -> None:
+    for one in VARIANTS:
+        assert one.function in MAKERS
+        assert one.function in REFERENCES
+        assert (one.slot, one.function) in WIRING
+
+
+def test_a_variant_covers_its_own_slot() -> None:
+    assert all(v.slot in v.covers for v in VARIANTS)
+
+
+def test_an_unknown_variant_names_the_known_ones() -> None:
+    with pytest.raises(UnknownVariant) as caught:
+        variant("qkv", "turbo")
+    assert "turbo" in caught.value.message
+    assert "fused" in caught.value.hint
+
+
+def test_an_unknown_slot_names_the_slots() -> None:
+    with pytest.raises(UnknownVariant, match="softmax"):
+        kernel_choice("softmax=baseline")
+
+
+def test_a_choice_without_a_slot_is_refused() -> None:
+    with pytest.raises(UnknownVariant, match="fastest"):
+        kernel_choice("fastest")
+
+
+def test_a_choice_starts_from_the_baseline() -> None:
+    choice = kernel_choice("qkv=fused")
+    assert choice["qkv"] == "fused"
+    assert {name for slot, name in choice.items() if slot != "qkv"} == {"baseline"}
+
+
+def test_a_choice_can_start_from_a_preset() -> None:
+    choice = kernel_choice("tuned, o_proj=baseline")
+    assert choice == {**PRESETS["tuned"], "o_proj": "baseline"}
+
+
+@pytest.mark.parametrize("preset", ["baseline", "tuned"])
+@pytest.mark.parametrize(("phase", "tokens"), [("prefill", 128), ("prefill", 640), ("decode", 1)])
+def test_every_slot_of_a_phase_is_filled_exactly_once(preset: str, phase: str, tokens: int) -> None:
+    filled = [slot for v in resolve(PRESETS[preset], phase, tokens) for slot in v.covers]
+    assert sorted(filled) == sorted(slot for slot in SLOTS if phase in phases_of(slot))
+
+
+def test_a_variant_beyond_its_tokens_gives_way() -> None:
+    names = {v.slot: v.name for v in resolve(PRESETS["tuned"], "prefill", 256)}
+    assert names["experts_prefill"] == "grouped"
+    assert names["group_tokens"] == "baseline"
+
+
+def test_two_variants_for_one_slot_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    greedy = registry.Variant("o_proj", "greedy", "m", "f", ("o_proj", "post_norm"), "")
+    monkeypatch.setattr(registry, "VARIANTS", (*VARIANTS, greedy))
+    with pytest.raises(UnknownVariant, match="both fill post_norm"):
+        resolve({"o_proj": "greedy", "router": "fused"}, "decode")

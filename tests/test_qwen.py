@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import qwen
+from kernels.errors import UnsupportedShape
+from kernels.registry import SLOTS, phases_of
+
+REAL_TOKENS = (20, 192, 54, 14, 512)
+
+
+def rows(kernels: str = "baseline", tokens: int = 14, seq_len: int = 640) -> tuple[qwen.PlannedLaunch, ...]:
+    choice = qwen.kernel_choice(kernels)
+    return qwen.plan(prompt_tokens=tokens, seq_len=seq_len, batch=1, kernels=choice, target="trn3")
+
+
+@pytest.mark.parametrize(
+    ("seq_len", "expected"), [(640, (128, 256, 640)), (256, (128, 256)), (128, (128,)), (64, (64,))]
+)
+def test_buckets_follow_the_sequence_length(seq_len: int, expected: tuple[int, ...]) -> None:
+    assert qwen.buckets(seq_len) == expected
+
+
+@pytest.mark.parametrize("seq_len", [0, 50, 200, 700, 4096])
+def test_a_sequence_length_the_kernels_cannot_run_is_refused(seq_len: int) -> None:
+    with pytest.raises(UnsupportedShape, match=str(seq_len)):
+        qwen.buckets(seq_len)
+
+
+@pytest.mark.parametrize("tokens", REAL_TOKENS)
+def test_decode_steps_fill_the_sequence_and_stay_in_their_bucket(tokens: int) -> None:
+    steps = qwen.decode_steps(tokens, 640)
+    assert sum(steps.values()) == 640 - tokens - 1
+    assert all(bucket >= tokens for bucket in steps)
+
+
+def test_decode_steps_cross_the_buckets_as_the_cache_grows() -> None:
+    assert qwen.decode_steps(14, 640) == {128: 114, 256: 128, 640: 383}
+
+
+@pytest.mark.parametrize("kernels", ["baseline", "tuned"])
+def test_a_plan_fills_every_slot_of_every_layer(kernels: str) -> None:
+    for phase, executions in (("prefill", 1), ("decode", 625)):
+        for slot in SLOTS:
+            if phase in phases_of(slot):
+                count = sum(r.count for r in rows(kernels) if r.phase == phase and slot in r.covers)
+                once = slot in ("final_norm", "lm_head")
+                assert count == executions * (1 if once else qwen.LAYERS), (phase, slot)
+
+
+def test_a_plan_says_what_no_kernel_does() -> None:
+    estimated = [r for r in rows() if not r.nki]
+    assert {r.slot for r in estimated} == {"embedding", "all_reduce", "sampling", "host"}
+    for row in estimated:
+        assert row.formula
+        assert row.low_ns is not None
+        assert row.time_ns is not None
+        assert row.high_ns is not None
+        assert row.low_ns <= row.time_ns <= row.high_ns
+        assert row.arguments is None
+
+
+def test_ninety_six_all_reduces_per_token() -> None:
+    (decode,) = [r for r in rows() if r.slot == "all_reduce" and r.phase == "decode"]
+    assert decode.count == 96 * 625
+
+
+def test_a_longer_prompt_prefills_in_a_larger_bucket() -> None:
+    assert {r.bucket for r in rows(tokens=192) if r.phase == "prefill"} == {256}
+    assert {r.bucket for r in rows(tokens=512) if r.phase == "prefill"} == {640}
+
+
+def test_arguments_follow_the_seed_and_the_rank_shapes() -> None:
+    (row,) = [r for r in rows() if r.slot == "qkv" and r.phase == "decode"]
+    assert row.arguments is not None
+    one, same, other = row.arguments(1), row.arguments(1), row.arguments(2)
+    assert one["x"].shape == (1, 2048)
+    assert one["weight"].shape == (2048, 1280)
+    assert np.array_equal(one["weight"], same["weight"])
+    assert not np.array_equal(one["weight"], other["weight"])
+
+
+def test_decode_macs_are_those_of_the_weights_read() -> None:
+    """One token multiplies every weight of its eight experts and its projections once."""
+    per_layer = sum(
+        (r.macs or 0)
+        for r in rows()
+        if r.phase == "decode" and r.slot in ("qkv", "o_proj", "router", "experts_decode")
+    )
+    assert per_layer == 2048 * 1280 + 1024 * 2048 + 2048 * 128 + 8 * 3 * 2048 * 192
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"batch": 4}, "batch 4"),
+        ({"target": "trn9"}, "trn9"),
+        ({"prompt_tokens": 640}, "640 tokens"),
+        ({"prompt_tokens": 0}, "0 tokens"),
+    ],
+)
+def test_what_the_kernels_cannot_run_is_refused(change: dict[str, object], words: str) -> None:
+    usual: dict[str, object] = {"prompt_tokens": 14, "seq_len": 640, "batch": 1, "target": "trn3"}
+    with pytest.raises(UnsupportedShape, match=words) as caught:
+        qwen.plan(kernels=qwen.kernel_choice("baseline"), **(usual | change))  # type: ignore[arg-type]
+    assert caught.value.hint
+
+
+def test_describing_the_model_imports_no_kernel_and_no_torch() -> None:
+    code = "import sys, qwen; print([m for m in ('nki', 'torch', 'kernels.qkv') if m in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
