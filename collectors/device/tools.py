@@ -61,7 +61,7 @@ def arguments(
 
 
 def droppable(command: str, log: str, values: Mapping[str, Value]) -> str | None:
-    """The undocumented option a tool has just refused, by its spelling; None when it refused nothing of ours."""
+    """The undocumented option of ours a tool has just refused, by its spelling; None when there is none."""
     refused = {f"--{name.lstrip('-')}" for name in REFUSED.findall(log)}
     ours = (options(command)[name] for name in values)
     return next((row.spelling for row in ours if not row.documented and row.spelling in refused), None)
