@@ -5,6 +5,7 @@ Per rank at tensor-parallel degree 4. What no kernel does is there as an estimat
 
 from __future__ import annotations
 
+import importlib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,6 +17,9 @@ from kernels.errors import UnsupportedShape
 from kernels.estimates import Estimated
 from kernels.registry import Variant, kernel_choice, resolve
 from kernels.shapes import RANK, TOP_K, Shapes, Situation, arguments
+
+PLUG_IN = ("NeuronQwen3MoeForCausalLM", "NeuronQwen3MoeModel", "Qwen3MoeInferenceConfig")
+"""The classes the challenge's main.py loads; they exist where NxD Inference is installed."""
 
 __all__ = ["LAYERS", "SLOTS", "PlannedLaunch", "buckets", "kernel_choice", "plan"]
 
@@ -233,3 +237,17 @@ def plan(
     order = {slot: place for place, slot in enumerate(SLOTS)}
     phases = ("prefill", "decode", "host")
     return tuple(sorted(rows, key=lambda row: (phases.index(row.phase), order[row.slot], row.bucket or 0)))
+
+
+def __getattr__(name: str) -> Any:
+    """The plug-in classes, imported from NxD Inference on first use."""
+    if name not in PLUG_IN:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        module = importlib.import_module("kernels.neuron_model")
+    except ModuleNotFoundError as missing:
+        raise ImportError(
+            f"{name} needs {missing.name}, which is not installed; "
+            "install neuronx-distributed-inference from AWS's index on a Neuron machine"
+        ) from missing
+    return getattr(module, name)

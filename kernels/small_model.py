@@ -18,6 +18,7 @@ import numpy as np
 from kernels.checks import Verdict
 from kernels.registry import Variant, resolve
 from kernels.shapes import BF16, HEAD, TOP_K, Shapes, angles
+from kernels.wiring import named_arguments, named_results
 
 Array = np.ndarray[Any, Any]
 RunKernel = Callable[[Variant, dict[str, Any]], tuple[Array, ...]]
@@ -130,54 +131,6 @@ def convert(model: Any) -> Model:
     )
 
 
-WIRING: Mapping[tuple[str, str], tuple[str, str]] = {
-    ("input_norm", "rmsnorm"): ("x=hidden weight=input_norm eps", "normed"),
-    ("qkv", "qkv"): ("x=normed weight=qkv", "q k v"),
-    ("qkv", "norm_qkv"): (
-        "x=hidden norm_weight=input_norm weight=qkv q_weight k_weight cos sin eps",
-        "q k v",
-    ),
-    ("qk_norm_rope", "qk_norm_rope"): ("q k q_weight k_weight cos sin eps", "q k"),
-    ("kv_update", "kv_update"): ("k v k_cache v_cache position", "k_cache v_cache"),
-    ("attention_prefill", "attention_prefill"): ("q k v", "attention"),
-    ("attention_prefill", "attention_prefill_diagonal"): ("q k v", "attention"),
-    ("attention_decode", "attention_decode"): ("q k_cache v_cache position bucket", "attention"),
-    ("attention_decode", "attention_decode_cached"): (
-        "q k v k_cache v_cache position bucket",
-        "attention k_cache v_cache",
-    ),
-    ("o_proj", "o_proj"): ("x=attention weight=o_proj", "added"),
-    ("o_proj", "o_proj_interleaved"): ("x=attention weight=o_proj", "added"),
-    ("post_norm", "rmsnorm"): ("x=hidden weight=post_norm eps", "normed"),
-    ("router", "router"): ("x=normed weight=router_fp32", "ids affinities"),
-    ("router", "norm_router"): (
-        "x=hidden norm_weight=post_norm weight=router eps",
-        "normed ids affinities",
-    ),
-    ("group_tokens", "group_tokens"): (
-        "ids num_experts block_size",
-        "row_token slot block_expert num_blocks",
-    ),
-    ("experts_prefill", "experts_prefill"): (
-        "x=normed gate_up down row_token block_expert block_size",
-        "y",
-    ),
-    ("experts_prefill", "experts_prefill_grouped"): (
-        "x=normed gate_up down row_token block_expert block_size",
-        "y",
-    ),
-    ("experts_prefill", "experts_prompt"): ("x=normed gate_up down ids affinities", "added"),
-    ("experts_decode", "experts_decode"): ("x=normed gate_up down ids", "y"),
-    ("experts_decode", "experts_decode_prefetched"): ("x=normed gate_up down ids affinities", "added"),
-    ("aggregate", "aggregate"): ("y slot affinities", "added"),
-    ("final_norm", "rmsnorm"): ("x=hidden weight=final_norm eps", "normed"),
-    ("lm_head", "lm_head"): ("x=normed weight=lm_head position=last", "logits"),
-    ("lm_head", "lm_head_wide"): ("x=normed weight=lm_head position=last", "logits"),
-}
-"""(slot, kernel function) to its parameters, each with the name of its value where that differs, and the
-names its results get. "added" goes into the residual stream."""
-
-
 def _row(value: int) -> Array:
     return np.array([[value]], np.uint32)
 
@@ -203,10 +156,7 @@ def _values(model: Model, tokens: int, position: int, bucket: int, last: int, id
 
 def _step(kernel: Variant, values: dict[str, Any], run_kernel: RunKernel) -> None:
     """Run one kernel; what it adds to the residual stream is added here, rounded to bf16."""
-    parameters, results = WIRING[kernel.slot, kernel.function]
-    pairs = [(part.partition("=")[0], part.partition("=")[2] or part) for part in parameters.split()]
-    outputs = run_kernel(kernel, {name: values[source] for name, source in pairs})
-    values.update(zip(results.split(), outputs, strict=True))
+    values |= named_results(kernel, run_kernel(kernel, named_arguments(kernel, values)))
     if "added" in values:
         total = values["hidden"].astype(np.float32) + values.pop("added").astype(np.float32)
         values["hidden"] = total.astype(BF16)

@@ -7,7 +7,7 @@ from kernels.errors import UnknownVariant
 from kernels.references import REFERENCES
 from kernels.registry import PRESETS, SLOTS, VARIANTS, kernel_choice, phases_of, resolve, variant
 from kernels.shapes import MAKERS
-from kernels.small_model import WIRING
+from kernels.wiring import WIRING
 
 
 def test_every_slot_has_a_baseline() -> None:

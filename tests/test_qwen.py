@@ -114,3 +114,13 @@ def test_describing_the_model_imports_no_kernel_and_no_torch() -> None:
     code = "import sys, qwen; print([m for m in ('nki', 'torch', 'kernels.qkv') if m in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+def test_the_plug_in_without_nxd_inference_says_what_is_missing() -> None:
+    with pytest.raises(ImportError, match=r"neuronx-distributed-inference"):
+        _ = qwen.NeuronQwen3MoeForCausalLM
+
+
+def test_an_unknown_attribute_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="speed"):
+        _ = qwen.speed

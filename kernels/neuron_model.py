@@ -1,0 +1,170 @@
+"""The plug-in model for NxD Inference: its Qwen3-MoE with the second half of each layer, and the norms, on
+our kernels.
+
+Imported only where neuronx-distributed-inference is installed (through `qwen`). Attention, embedding, the
+head and the collectives stay NxD Inference's own; checkpoints load as before, plus one transposed router
+weight a layer.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import torch
+from neuronx_distributed.parallel_layers.mappings import reduce_from_tensor_model_parallel_region
+from neuronx_distributed_inference.models.qwen3_moe import modeling_qwen3_moe as stock
+from torch import nn
+
+from kernels.neuron_weights import KernelDimensions, add_router_weights, check_dimensions
+from kernels.registry import PRESETS, Variant, resolve
+from kernels.wiring import named_arguments, named_results
+
+CHOICE = PRESETS["tuned"]
+CORES = 2
+MOE_SLOTS = frozenset({"router", "group_tokens", "experts_prefill", "experts_decode", "aggregate"})
+BLOCK = 128
+
+
+def launch(kernel: Variant, values: dict[str, Any]) -> None:
+    """Run a kernel on both cores of the logical core; its results join `values`."""
+    function = getattr(importlib.import_module(kernel.module), kernel.function)
+    results = function[CORES](**named_arguments(kernel, values))
+    if not isinstance(results, tuple):
+        results = (results,)
+    values |= named_results(kernel, results)
+
+
+class KernelNorm(nn.Module):
+    """RMSNorm over the last dimension by the baseline kernel of the norm slots."""
+
+    def __init__(self, hidden_size: int, eps: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(hidden_size), requires_grad=False)
+        self.variance_epsilon = eps
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        """[..., H] to [..., H]."""
+        kernel = resolve(PRESETS["baseline"], "prefill")[0]
+        rows = hidden_states.reshape(-1, hidden_states.shape[-1])
+        weight = self.weight.to(rows.dtype).reshape(1, -1)
+        values: dict[str, Any] = {"hidden": rows, "input_norm": weight, "eps": self.variance_epsilon}
+        launch(kernel, values)
+        result: torch.Tensor = values["normed"].reshape(hidden_states.shape)
+        return result
+
+
+class Passing(nn.Module):
+    """Holds a norm's weight under the checkpoint's name for it, and passes its input on."""
+
+    def __init__(self, hidden_size: int, eps: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(hidden_size), requires_grad=False)
+        self.variance_epsilon = eps
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        """The input."""
+        return hidden_states
+
+
+class KernelMoe(nn.Module):
+    """Router and experts by the chosen kernels, on the parameters of the module it replaces."""
+
+    def __init__(self, replaced: Any, norm: Passing, experts: int, hidden_size: int) -> None:
+        super().__init__()
+        self.router = replaced.router
+        self.expert_mlps = replaced.expert_mlps
+        self.router_weight = nn.Parameter(
+            torch.empty(hidden_size, experts, dtype=torch.bfloat16), requires_grad=False
+        )
+        self.experts = experts
+        # in a list, so that its weight is registered once, by the layer
+        self._norm = [norm]
+
+    def forward(self, hidden_states: torch.Tensor, *_: Any, **__: Any) -> tuple[torch.Tensor]:
+        """[1, S, H] before the post-attention norm to the sum over experts and ranks [1, S, H]."""
+        rows = hidden_states.reshape(-1, hidden_states.shape[-1])
+        tokens = rows.shape[0]
+        norm = self._norm[0]
+        operations = self.expert_mlps.mlp_op
+        values: dict[str, Any] = {
+            "hidden": rows,
+            "post_norm": norm.weight.to(rows.dtype).reshape(1, -1),
+            "eps": norm.variance_epsilon,
+            "router": self.router_weight,
+            "gate_up": operations.gate_up_proj.weight,
+            "down": operations.down_proj.weight,
+            "num_experts": self.experts,
+            "block_size": BLOCK,
+        }
+        for kernel in resolve(CHOICE, "prefill" if tokens > 1 else "decode", tokens):
+            if MOE_SLOTS.intersection(kernel.covers):
+                launch(kernel, values)
+        reduced = reduce_from_tensor_model_parallel_region(values["added"])
+        return (reduced.reshape(hidden_states.shape),)
+
+
+class Qwen3MoeInferenceConfig(stock.Qwen3MoeInferenceConfig):  # type: ignore[misc]
+    """The stock configuration, refused when the kernels cannot run it."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        check_dimensions(
+            KernelDimensions(
+                hidden=self.hidden_size,
+                heads=self.num_attention_heads,
+                key_value_heads=self.num_key_value_heads,
+                head=self.head_dim,
+                experts=self.num_experts,
+                top_k=self.num_experts_per_tok,
+                inner=self.moe_intermediate_size,
+                ranks=self.neuron_config.tp_degree,
+                batch=self.neuron_config.batch_size,
+            )
+        )
+
+
+class NeuronQwen3MoeDecoderLayer(stock.NeuronQwen3MoeDecoderLayer):  # type: ignore[misc]
+    """The stock layer with kernels for its norms and its mixture of experts.
+
+    The post-attention norm runs inside the routing kernel, so the layer's own becomes the identity.
+    """
+
+    def __init__(self, config: Qwen3MoeInferenceConfig, layer_idx: int) -> None:
+        super().__init__(config, layer_idx)
+        self.input_layernorm = KernelNorm(config.hidden_size, config.rms_norm_eps)
+        norm = Passing(config.hidden_size, config.rms_norm_eps)
+        self.post_attention_layernorm = norm
+        self.mlp: Any = KernelMoe(self.mlp, norm, config.num_experts, config.hidden_size)
+
+
+class NeuronQwen3MoeModel(stock.NeuronQwen3MoeModel):  # type: ignore[misc]
+    """The stock model with our decoder layers."""
+
+    def init_model(self, config: Qwen3MoeInferenceConfig) -> None:
+        """Build the stock model, then every layer anew."""
+        super().init_model(config)
+        self.layers = nn.ModuleList(
+            [NeuronQwen3MoeDecoderLayer(config, index) for index in range(config.num_hidden_layers)]
+        )
+        self.norm = KernelNorm(config.hidden_size, config.rms_norm_eps)
+
+
+class NeuronQwen3MoeForCausalLM(stock.NeuronQwen3MoeForCausalLM):  # type: ignore[misc]
+    """What the challenge's main.py loads."""
+
+    _model_cls = NeuronQwen3MoeModel
+
+    @classmethod
+    def get_config_cls(cls) -> type[Qwen3MoeInferenceConfig]:
+        """The configuration class."""
+        return Qwen3MoeInferenceConfig
+
+    @staticmethod
+    def convert_hf_to_neuron_state_dict(
+        state_dict: dict[str, Any], config: Qwen3MoeInferenceConfig
+    ) -> dict[str, Any]:
+        """The stock conversion, with the router weights transposed beside the stock ones."""
+        add_router_weights(state_dict, config.num_hidden_layers, config.hidden_size, config.num_experts)
+        converted: dict[str, Any] = stock.convert_qwen3_moe_hf_to_neuron_state_dict(state_dict, config)
+        return converted

@@ -1,0 +1,68 @@
+"""How kernels hang together: the value each parameter of a kernel takes, and the names of its results."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kernels.registry import Variant
+
+WIRING: Mapping[tuple[str, str], tuple[str, str]] = {
+    ("input_norm", "rmsnorm"): ("x=hidden weight=input_norm eps", "normed"),
+    ("qkv", "qkv"): ("x=normed weight=qkv", "q k v"),
+    ("qkv", "norm_qkv"): (
+        "x=hidden norm_weight=input_norm weight=qkv q_weight k_weight cos sin eps",
+        "q k v",
+    ),
+    ("qk_norm_rope", "qk_norm_rope"): ("q k q_weight k_weight cos sin eps", "q k"),
+    ("kv_update", "kv_update"): ("k v k_cache v_cache position", "k_cache v_cache"),
+    ("attention_prefill", "attention_prefill"): ("q k v", "attention"),
+    ("attention_prefill", "attention_prefill_diagonal"): ("q k v", "attention"),
+    ("attention_decode", "attention_decode"): ("q k_cache v_cache position bucket", "attention"),
+    ("attention_decode", "attention_decode_cached"): (
+        "q k v k_cache v_cache position bucket",
+        "attention k_cache v_cache",
+    ),
+    ("o_proj", "o_proj"): ("x=attention weight=o_proj", "added"),
+    ("o_proj", "o_proj_interleaved"): ("x=attention weight=o_proj", "added"),
+    ("post_norm", "rmsnorm"): ("x=hidden weight=post_norm eps", "normed"),
+    ("router", "router"): ("x=normed weight=router_fp32", "ids affinities"),
+    ("router", "norm_router"): (
+        "x=hidden norm_weight=post_norm weight=router eps",
+        "normed ids affinities",
+    ),
+    ("group_tokens", "group_tokens"): (
+        "ids num_experts block_size",
+        "row_token slot block_expert num_blocks",
+    ),
+    ("experts_prefill", "experts_prefill"): (
+        "x=normed gate_up down row_token block_expert block_size",
+        "y",
+    ),
+    ("experts_prefill", "experts_prefill_grouped"): (
+        "x=normed gate_up down row_token block_expert block_size",
+        "y",
+    ),
+    ("experts_prefill", "experts_prompt"): ("x=normed gate_up down ids affinities", "added"),
+    ("experts_decode", "experts_decode"): ("x=normed gate_up down ids", "y"),
+    ("experts_decode", "experts_decode_prefetched"): ("x=normed gate_up down ids affinities", "added"),
+    ("aggregate", "aggregate"): ("y slot affinities", "added"),
+    ("final_norm", "rmsnorm"): ("x=hidden weight=final_norm eps", "normed"),
+    ("lm_head", "lm_head"): ("x=normed weight=lm_head position=last", "logits"),
+    ("lm_head", "lm_head_wide"): ("x=normed weight=lm_head position=last", "logits"),
+}
+"""(slot, kernel function) to its parameters, each with the name of its value where that differs, and the
+names its results get. "added" goes into the residual stream."""
+
+
+def named_arguments(kernel: Variant, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of `kernel` by parameter name, out of values by name."""
+    parameters, _ = WIRING[kernel.slot, kernel.function]
+    pairs = [(part.partition("=")[0], part.partition("=")[2] or part) for part in parameters.split()]
+    return {name: values[source] for name, source in pairs}
+
+
+def named_results(kernel: Variant, results: Sequence[Any]) -> dict[str, Any]:
+    """Results of `kernel` by name."""
+    _, names = WIRING[kernel.slot, kernel.function]
+    return dict(zip(names.split(), results, strict=True))
