@@ -21,8 +21,8 @@ TENSOR_PARALLEL = 4
 class Settings:
     """Where things are and how a device is profiled.
 
-    `device_profile` is the runtime's mode ("off" keeps the timing pass alone); `profile_tokens` how many tokens
-    the profiling pass generates; `keep` leaves processed tables in place for a look.
+    `device_profile` is the runtime's mode ("off" keeps the timing pass alone); `profile_tokens` how many
+    tokens the profiling pass generates; `keep` leaves processed tables in place for a look.
     """
 
     work: Path

@@ -100,8 +100,8 @@ def launches(
         left = call_ns - device_ns
         if own and left < 0:
             warnings.append(
-                f"{graph.phase} bucket {graph.bucket}: the profile takes {device_ns / 1e6:.3f} ms, the call without "
-                f"the profiler {call_ns / 1e6:.3f} ms; the profiled execution was not a typical one."
+                f"{graph.phase} bucket {graph.bucket}: the profile takes {device_ns / 1e6:.3f} ms, the call "
+                f"without the profiler {call_ns / 1e6:.3f} ms; that execution was not a typical one."
             )
         slot = "dispatch" if own else "unattributed"
         rest = [_measured(slot, graph.phase, graph.bucket, executions, left)] if left > 0 else []
