@@ -5,9 +5,23 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from analysis.machine_facts import MachineFacts
 from collectors.records import Launch, Profile, Run
 
 NO_ENGINES = dict.fromkeys(("tensor", "vector", "scalar", "gpsimd", "sync", "dma"))
+
+# Round figures: 100 GB/s of DMA a core, 150 of HBM for two, 1000 MACs per ns, 10 ns a descriptor.
+MACHINE = MachineFacts(
+    target="trn3",
+    hbm_bytes_per_ns=150.0,
+    cores_per_hbm=2,
+    dma_bytes_per_ns=100.0,
+    dma_peak_bytes_per_ns=160.0,
+    dma_engines=16,
+    descriptor_ns=10.0,
+    tensor_macs_per_ns={"bfloat16": 1000.0, "float32": 250.0},
+    clock_ghz={"tensor": 2.4},
+)
 
 
 def launch(slot: str, phase: str, time_ns: int, count: int = 1, **rest: Any) -> Launch:
