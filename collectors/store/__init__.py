@@ -1,0 +1,1 @@
+"""runs.db: one DuckDB file, one door (`collectors.store.door.Store`)."""

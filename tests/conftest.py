@@ -1,0 +1,34 @@
+"""Fixtures every test file may use: an empty store and one with runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import factory
+import pytest
+
+from collectors.store.door import Store
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """A store whose file does not exist yet."""
+    return Store(tmp_path / "runs.db")
+
+
+@pytest.fixture
+def filled(store: Store) -> Store:
+    """A store with four runs of prompt 3, the first one ("baseline") marked as the baseline."""
+    factory.fill(store)
+    return store
+
+
+@pytest.fixture(scope="session")
+def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One cache for the whole session, so that a kernel is simulated once."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(cache_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NKI_DASHBOARD_CACHE", str(cache_folder))
