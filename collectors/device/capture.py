@@ -301,7 +301,7 @@ def _run(
         new_tokens=facts["new_tokens"],
         seq_len=request.seq_len,
         batch=request.batch,
-        kernels=request.kernels,
+        kernels=_kernels(job, facts),
         accuracy=None if not checks else int(all(check.passed for check in checks)),
         base_latency_ms=request.prompt.base_latency_ms,
         base_tokens_per_s=request.prompt.base_tokens_per_s,
@@ -316,6 +316,13 @@ def _run(
         sources={**sources, **{key: text for profile in profiles for key, text in profile.sources.items()}},
         profiles={key: value for profile in profiles for key, value in profile.profiles.items()},
     )
+
+
+def _kernels(job: Job, facts: Mapping[str, Any]) -> dict[str, str]:
+    """What ran in every slot: the chosen variant where it is plugged in, else whose code it was."""
+    ran: Mapping[str, str] = facts.get("kernels", {})
+    other = "contest_clone" if job.settings.contest_dir else "nxd_inference"
+    return {slot: ran.get(slot, other) for slot in job.request.kernels}
 
 
 def _configuration(job: Job, facts: Mapping[str, Any], phases: Mapping[str, float]) -> dict[str, Any]:

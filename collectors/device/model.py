@@ -24,6 +24,7 @@ from collectors.device.generation import DECODE, PREFILL, Loaded, generate_few, 
 
 CONTEST_MODEL = "qwen_with_nki"
 MODEL_CLASS = "NeuronQwen3MoeForCausalLM"
+PLUG_IN = "kernels.neuron_model"
 # What main.py's command line gives when nothing is typed, less what does not reach the model.
 CHALLENGE_DEFAULTS: dict[str, Any] = {
     "tp_degree": 4,
@@ -108,11 +109,22 @@ PASSES: dict[str, Callable[[dict[str, Any], Events], None]] = {
 
 
 def model_class(spec: dict[str, Any]) -> Any:
-    """The class to run: the user's own clone of the challenge, or this project's `qwen.py`."""
+    """The class to run: the user's own clone of the challenge, or this project's plug-in with its kernels."""
     if spec.get("contest_dir"):
         sys.path.insert(0, spec["contest_dir"])
         return getattr(importlib.import_module(spec.get("contest_module", CONTEST_MODEL)), MODEL_CLASS)
-    return importlib.import_module("qwen").neuron_model(spec["kernels"])
+    plug_in: Any = importlib.import_module(PLUG_IN)
+    plug_in.CHOICE = spec["kernels"]
+    return getattr(plug_in, MODEL_CLASS)
+
+
+def plugged_kernels(spec: dict[str, Any]) -> dict[str, str]:
+    """The slots that run the chosen kernels on a device; NxD Inference's own code runs in the others."""
+    if spec.get("contest_dir"):
+        return {}
+    routed = {*importlib.import_module(PLUG_IN).MOE_SLOTS, "post_norm"}
+    chosen = {slot: variant for slot, variant in spec["kernels"].items() if slot in routed}
+    return {**chosen, "input_norm": "baseline", "final_norm": "baseline"}
 
 
 def build(chosen: Any, spec: dict[str, Any]) -> Any:
@@ -132,6 +144,7 @@ def build(chosen: Any, spec: dict[str, Any]) -> Any:
 def _import_and_build(spec: dict[str, Any], events: Events) -> Any:
     with events.phase("import"):
         chosen = model_class(spec)
+    events.emit(FACTS, kernels=plugged_kernels(spec))
     return build(chosen, spec)
 
 
