@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import factory
@@ -16,10 +17,18 @@ def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "runs.db")
 
 
+@pytest.fixture(scope="session")
+def filled_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with the four runs of `factory.fill`; tests get copies of it."""
+    path = tmp_path_factory.mktemp("filled") / "runs.db"
+    factory.fill(Store(path))
+    return path
+
+
 @pytest.fixture
-def filled(store: Store) -> Store:
+def filled(store: Store, filled_once: Path) -> Store:
     """A store with four runs of prompt 3, the first one ("baseline") marked as the baseline."""
-    factory.fill(store)
+    shutil.copyfile(filled_once, store.path)
     return store
 
 
