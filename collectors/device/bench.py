@@ -1,7 +1,7 @@
 """Latency percentiles of a kernel on the device, where `nki.benchmark` no longer exists (NKI 0.2 and later).
 
-Device time only. nrtpy times every execution when a Python with it is named in NKI_DASHBOARD_NRTPY_PYTHON; else
-every execution is profiled and its execution time read from the profiler's summary, which is slower.
+Device time only. nrtpy times every execution when a Python with it is named in NKI_DASHBOARD_NRTPY_PYTHON;
+else every execution is profiled and its time read from the profiler's summary, which is slower.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from collectors.device.failures import phase_failed
 from collectors.device.host import Host, Tool
 from collectors.device.kernel import Compiled, compile_kernel
 from collectors.device.settings import Settings, settings_from
-from collectors.device.tools import run, summary
+from collectors.device.tools import Value, run, summary
 from collectors.errors import UsageError
 from collectors.request import KernelRequest
 
@@ -45,10 +45,11 @@ class Percentile:
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """Every sample of a benchmark and its percentiles; `clock` says what measured them."""
+    """Every sample of a benchmark and its percentiles; `clock` and `basis` say what measured them."""
 
     kernel: str
     clock: Clock
+    basis: str
     warmup: int
     samples_ns: tuple[float, ...]
     percentiles: tuple[Percentile, ...]
@@ -75,10 +76,11 @@ def bench(
     report("bench", f"{repeat} executions")
     if python:
         values = _with_nrtpy(compiled, request, python, machine, (warmup, repeat), report)
+        measured: tuple[Clock, str] = ("nrtpy", "device-side tracing of every execution")
     else:
-        values = _with_profiler(compiled, machine.tool(), warmup, repeat, report)
-    clock: Clock = "nrtpy" if python else "profiler"
-    return Bench(request.function, clock, warmup, tuple(values), percentiles(values))
+        values, field = _with_profiler(compiled, machine.tool(), warmup, repeat, report)
+        measured = ("profiler", f"{field} of every profiled execution")
+    return Bench(request.function, *measured, warmup, tuple(values), percentiles(values))
 
 
 def percentiles(values: Sequence[float], quantiles: Sequence[float] = QUANTILES) -> tuple[Percentile, ...]:
@@ -128,27 +130,31 @@ def _with_nrtpy(
     return [value for event in heard.samples for value in event["values"]]
 
 
-def _with_profiler(compiled: Compiled, tool: Tool, warmup: int, repeat: int, report: Report) -> list[float]:
-    """Profile every execution and read each one's summary."""
+def _with_profiler(
+    compiled: Compiled, tool: Tool, warmup: int, repeat: int, report: Report
+) -> tuple[list[float], str]:
+    """Nanoseconds of every execution from its own summary, and the summary field they come from."""
     session = compiled.folder / "bench.ntff"
     executions = warmup + repeat
     log = compiled.folder / "bench.capture.log"
     pairs = [word for name, path in compiled.inputs.items() for word in (name, str(path))]
     values = {"neff": compiled.neff, "session_file": session, "executions": executions, "profile_nth": 1}
     run(tool, "capture", values, log=log, positional=pairs, timeout_s=3600.0)
-    times = []
+    times: list[float] = []
+    field = ""
     for execution in range(warmup + 1, executions + 1):
         ntff = session if execution == 1 else session.with_name(f"bench_exec_{execution}.ntff")
         record = summary(tool, compiled.neff, ntff, compiled.folder / "bench.summary.log")
-        times.append(_execution_ns(record, compiled.folder / "bench.summary.log"))
+        nanoseconds, field = _execution_ns(record, compiled.folder / "bench.summary.log")
+        times.append(nanoseconds)
         report("bench", f"{execution - warmup}/{repeat}")
-    return times
+    return times, field
 
 
-def _execution_ns(record: Any, log: Path) -> float:
-    """Nanoseconds of one execution: `total_exec_time` (tools 2.29 and later), else the whole `total_time`."""
+def _execution_ns(record: Any, log: Path) -> tuple[float, str]:
+    """One execution and its field: `total_exec_time` (newer tools), else `total_time` with its envelope."""
     fields = next(iter(record.values()))
-    seconds = fields.get("total_exec_time", fields.get("total_time"))
-    if seconds is None:
+    name = next((name for name in ("total_exec_time", "total_time") if fields.get(name)), None)
+    if name is None:
         raise phase_failed("bench", log, "The summary says no execution time.")
-    return float(seconds) * 1e9
+    return float(fields[name]) * 1e9, name

@@ -34,7 +34,7 @@ def main(argv: list[str]) -> int:
 
 def run(spec: dict[str, Any], events: Events) -> None:
     """Warm up, execute, and report every duration in nanoseconds."""
-    from nrtpy import NrtpyModel, NrtpyTensor
+    from nrtpy import NrtpyModel, NrtpyTensor  # type: ignore[import-not-found]
 
     with events.phase("load"):
         model = NrtpyModel.load_from_neff(spec["neff"])

@@ -286,7 +286,7 @@ def _run(
     )
     checks = _checks(heard)
     profiles = list(found.graphs.values())
-    sources = {f"sha256:{_digest(text)}": text for text in job.sources.values()}
+    sources = {f"sha256:{text_digest(text)}": text for text in job.sources.values()}
     return Run(
         run_id=job.run_id,
         session=request.session,
@@ -338,7 +338,7 @@ def _configuration(job: Job, facts: Mapping[str, Any], phases: Mapping[str, floa
         "nki_flops_share": facts.get("nki_flops_share"),
         "nki_macs": facts.get("nki_macs"),
         "total_macs": facts.get("total_macs"),
-        "source_files": {name: f"sha256:{_digest(text)}" for name, text in job.sources.items()},
+        "source_files": {name: f"sha256:{text_digest(text)}" for name, text in job.sources.items()},
     }
 
 
@@ -396,5 +396,6 @@ def _timing_warnings(facts: Mapping[str, Any], measured: Timing) -> tuple[str, .
     return tuple(said)
 
 
-def _digest(text: str) -> str:
+def text_digest(text: str) -> str:
+    """SHA-256 of a source text."""
     return hashlib.sha256(text.encode()).hexdigest()

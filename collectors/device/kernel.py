@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from collectors.device.capture import SOURCE_ROOT, content_key, machine_facts
+from collectors.device.capture import SOURCE_ROOT, machine_facts, text_digest
 from collectors.device.children import Heard, Report, run_child, silent
 from collectors.device.detect import kernel_compiler, require_device
 from collectors.device.environment import base_environment, kernel_environment
@@ -131,7 +131,7 @@ def _captured(compiled: Compiled, host: Host, settings: Settings) -> tuple[Captu
 
 def _run(request: KernelRequest, host: Host, compiled: Compiled, profile: GraphProfile, wall_s: float) -> Run:
     text = Path(request.file).read_text("utf-8")
-    digest = f"sha256:{content_key(text)}"
+    digest = f"sha256:{text_digest(text)}"
     sources = dict(profile.sources)
     if not any(source == text for source in sources.values()):
         sources[digest] = text

@@ -2,9 +2,10 @@
 
     python -m collectors.device.kernel_program SPEC EVENTS_FD
 
-From NKI 0.3 on a kernel called with NumPy arrays compiles alone and leaves `kernel.neff` in NKI_ARTIFACTS_DIR,
-which must be set before nki is imported (neuron-runtime/nrtpy tutorials). Before that, torch_neuronx.trace
-compiles it and leaves `graph.neff` in its compiler_workdir (nki/guides/use-neuron-profile).
+From NKI 0.3 on a kernel called with NumPy arrays compiles alone and leaves `kernel.neff` in
+NKI_ARTIFACTS_DIR, which must be set before nki is imported (neuron-runtime/nrtpy tutorials). Before that,
+torch_neuronx.trace compiles it and leaves `graph.neff` in its compiler_workdir
+(nki/guides/use-neuron-profile).
 """
 
 from __future__ import annotations
