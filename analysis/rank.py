@@ -33,7 +33,7 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A faster variant another run already has for the same slots, and its gain as a fraction of their time."""
+    """A faster variant another run has for the same slots, and its gain as a fraction of their time."""
 
     run_id: str
     label: str

@@ -20,7 +20,7 @@ MACHINE = MachineFacts(
     dma_engines=16,
     descriptor_ns=10.0,
     tensor_macs_per_ns={"bfloat16": 1000.0, "float32": 250.0},
-    clock_ghz={"tensor": 2.4},
+    sources={},
 )
 
 
