@@ -31,17 +31,20 @@ def attention_decode(q: Any, k_cache: Any, v_cache: Any, position: Any, bucket: 
     """
     heads = q.shape[1] // P
     out = nl.ndarray(q.shape, dtype=q.dtype, buffer=nl.shared_hbm)
-    assert bucket % P == 0 and bucket <= k_cache.shape[2], "the bucket is a multiple of 128 inside the cache"
+    size = min(P, bucket)
+    assert bucket % size == 0 and bucket <= k_cache.shape[2], (
+        "below 128 or a multiple of it, inside the cache"
+    )
     first, count = share(heads)
     turned = transpose(load(q.reshape((heads, P))[first : first + count, :], q.dtype), count, P)
     k_rows = k_cache.reshape((k_cache.shape[2], P))
     v_rows = v_cache.reshape((v_cache.shape[2], P))
     scores = nl.ndarray((count, bucket), dtype=nl.float32, buffer=nl.sbuf)
-    for start in range(0, bucket, P):
-        keys = transpose(load(k_rows[start : start + P, :], q.dtype), P, P)
-        psum = nl.ndarray((count, P), dtype=nl.float32, buffer=nl.psum)
+    for start in range(0, bucket, size):
+        keys = transpose(load(k_rows[start : start + size, :], q.dtype), size, P)
+        psum = nl.ndarray((count, size), dtype=nl.float32, buffer=nl.psum)
         nisa.nc_matmul(dst=psum, stationary=turned, moving=keys)
-        nisa.activation(dst=scores[:, start : start + P], op=nl.copy, data=psum, scale=P**-0.5)
+        nisa.activation(dst=scores[:, start : start + size], op=nl.copy, data=psum, scale=P**-0.5)
     index = nl.ndarray((count, bucket), dtype=nl.int32, buffer=nl.sbuf)
     nisa.iota(dst=index, pattern=[[1, bucket]], offset=0, channel_multiplier=0)
     order = nl.ndarray((count, bucket), dtype=nl.float32, buffer=nl.sbuf)
@@ -60,11 +63,11 @@ def attention_decode(q: Any, k_cache: Any, v_cache: Any, position: Any, bucket: 
     nisa.tensor_tensor(dst=masked, data1=scores, data2=penalty, op=nl.add)
     weights, total = softmax_numerator(masked, count, bucket, q.dtype)
     acc = nl.ndarray((count, P), dtype=nl.float32, buffer=nl.psum)
-    for start in range(0, bucket, P):
+    for start in range(0, bucket, size):
         nisa.nc_matmul(
             dst=acc,
-            stationary=transpose(weights[:, start : start + P], count, P),
-            moving=load(v_rows[start : start + P, :], q.dtype),
+            stationary=transpose(weights[:, start : start + size], count, size),
+            moving=load(v_rows[start : start + size, :], q.dtype),
             accumulate=start > 0,
         )
     nisa.dma_copy(
@@ -88,15 +91,17 @@ def attention_decode_cached(
     core, cores = core_of()
     heads = q.shape[1] // P
     cache_rows = k_cache.shape[2]
-    assert bucket % P == 0 and bucket <= cache_rows, "the bucket is a multiple of 128 inside the cache"
-    depth = bucket // P
+    size = min(P, bucket)
+    depth = bucket // size
+    assert bucket == size * depth and bucket <= cache_rows, "below 128 or a multiple of it, inside the cache"
     out = nl.ndarray(q.shape, dtype=q.dtype, buffer=nl.shared_hbm)
     first, count = share(heads)
 
-    keys = nl.ndarray((P, depth, P), dtype=q.dtype, buffer=nl.sbuf)
-    values = nl.ndarray((P, depth, P), dtype=q.dtype, buffer=nl.sbuf)
-    k_old = k_cache.reshape((cache_rows, P))[0:bucket, :].reshape((P, depth, P))
-    v_old = v_cache.reshape((cache_rows, P))[0:bucket, :].reshape((P, depth, P))
+    keys = nl.ndarray((size, depth, P), dtype=q.dtype, buffer=nl.sbuf)
+    values = nl.ndarray((size, depth, P), dtype=q.dtype, buffer=nl.sbuf)
+    neighbours = [[depth * P, size], [P, depth], [1, P]]
+    k_old = k_cache.ap(pattern=neighbours, offset=0)
+    v_old = v_cache.ap(pattern=neighbours, offset=0)
     sync, scalar = nisa.engine.sync, nisa.engine.scalar
     hwdge = nisa.dge_mode.hwdge
     nisa.dma_copy(dst=keys, src=k_old, dge_mode=hwdge, engine=sync)
@@ -113,13 +118,13 @@ def attention_decode_cached(
     nisa.dma_copy(dst=fresh, src=v, dge_mode=hwdge, engine=scalar)
     bound = _position_bound(position, count)
 
-    # position of column j * 128 + p is p * depth + j
-    index = nl.ndarray((count, depth, P), dtype=nl.int32, buffer=nl.sbuf)
-    nisa.iota(dst=index, pattern=[[1, depth], [depth, P]], offset=0, channel_multiplier=0)
-    penalty = nl.ndarray((count, depth * P), dtype=nl.float32, buffer=nl.sbuf)
+    # column j * size + p holds position p * depth + j
+    index = nl.ndarray((count, depth, size), dtype=nl.int32, buffer=nl.sbuf)
+    nisa.iota(dst=index, pattern=[[1, depth], [depth, size]], offset=0, channel_multiplier=0)
+    penalty = nl.ndarray((count, bucket), dtype=nl.float32, buffer=nl.sbuf)
     nisa.tensor_scalar(
         dst=penalty,
-        data=index.reshape((count, depth * P)),
+        data=index.reshape((count, bucket)),
         op0=nl.greater_equal,
         operand0=bound,
         op1=nl.multiply,
@@ -128,11 +133,11 @@ def attention_decode_cached(
     )
 
     turned = transpose(queries, count + 1, P)
-    psum = nl.ndarray((P, depth, P), dtype=q.dtype, buffer=nl.psum)
+    psum = nl.ndarray((P, depth, size), dtype=q.dtype, buffer=nl.psum)
     for j in range(depth):
         nisa.nc_transpose(dst=psum[:, j, :], data=keys[:, j, :], engine=nisa.engine.tensor)
-    old = nl.ndarray((P, depth * P), dtype=q.dtype, buffer=nl.sbuf)
-    nisa.tensor_copy(dst=old, src=psum.reshape((P, depth * P)), engine=nisa.engine.vector)
+    old = nl.ndarray((P, bucket), dtype=q.dtype, buffer=nl.sbuf)
+    nisa.tensor_copy(dst=old, src=psum.reshape((P, bucket)), engine=nisa.engine.vector)
 
     scores = nl.ndarray((count, bucket + 1), dtype=nl.float32, buffer=nl.sbuf)
     for column in range(0, bucket, BANK):
@@ -159,10 +164,12 @@ def attention_decode_cached(
         dst=weights, op=nl.exp, data=scores, reduce_op=nl.add, reduce_res=total, bias=bias, scale=P**-0.5
     )
 
-    mixed = nl.ndarray((P, depth, count), dtype=q.dtype, buffer=nl.psum)
+    mixed = nl.ndarray((size, depth, count), dtype=q.dtype, buffer=nl.psum)
     for j in range(depth):
-        nisa.nc_transpose(dst=mixed[:, j, :], data=weights[:, j * P : (j + 1) * P], engine=nisa.engine.tensor)
-    by_position = nl.ndarray((P, depth, count), dtype=q.dtype, buffer=nl.sbuf)
+        nisa.nc_transpose(
+            dst=mixed[:, j, :], data=weights[:, j * size : (j + 1) * size], engine=nisa.engine.tensor
+        )
+    by_position = nl.ndarray((size, depth, count), dtype=q.dtype, buffer=nl.sbuf)
     nisa.tensor_copy(dst=by_position, src=mixed, engine=nisa.engine.vector)
     own_row = transpose(weights[:, bucket : bucket + 1], count, 1)
     acc = nl.ndarray((count, P), dtype=nl.float32, buffer=nl.psum)

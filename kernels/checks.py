@@ -93,6 +93,7 @@ def _situations(kernel: Variant, shapes: Shapes) -> list[tuple[str, Situation]]:
         if kernel.function in READS_CACHE and shapes is SMALL:
             found.append(("first position", Situation(1, 1, 128, 0)))
             found.append(("end of the bucket", Situation(1, 1, 256, 255)))
+            found.append(("a bucket below 128", Situation(1, 1, 64, 40)))
     return found
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import nki.isa as nisa
 import nki.language as nl
 
-from kernels.blocks import P
+from kernels.blocks import BANK, P, contract
 
 
 def inner_depth(inner: int) -> int:
@@ -94,6 +94,45 @@ def add_down(sums: Any, side: Any, weight: Any, first: bool) -> None:
                 moving=weight[:, j, n * width : (n + 1) * width],
                 accumulate=j > 0 or not first,
             )
+
+
+def sum_chosen(
+    column: Any,
+    gate_up: Any,
+    down: Any,
+    owners: Any,
+    scales: Any,
+    first: int,
+    count: int,
+    out: Any,
+    core: int,
+    cores: int,
+) -> None:
+    """The weighted sum of chosen experts first:first+count of one token, summed over cores, to out [1, H].
+
+    column [128, H / 128, 1] is the token, interleaved; owners and scales [1, K] are in SBUF. All weights are
+    requested before the first matmul; an expert's gate and up run while the one before it is activated.
+    """
+    hidden, inner, chosen = gate_up.shape[1], down.shape[1], owners.shape[1]
+    depth, run = hidden // P, inner_depth(inner)
+    weights = []
+    for k in range(first, first + count):
+        one = nl.ndarray((P, depth, 2 * inner), dtype=gate_up.dtype, buffer=nl.sbuf)
+        two = nl.ndarray((inner // run, run, hidden), dtype=down.dtype, buffer=nl.sbuf)
+        request_expert(gate_up, down, owners.ap(pattern=[[chosen, 1], [1, 1]], offset=k), one, two)
+        weights.append((one, two))
+    width = min(BANK, hidden)
+    sums = []
+    for _ in range(0, hidden, width):
+        sums.append(nl.ndarray((1, width), dtype=nl.float32, buffer=nl.psum))
+    acc = contract(column, weights[0][0], 1, 0, 2 * inner)
+    for k in range(count):
+        active = scaled_active(acc, scales[:, first + k : first + k + 1], 1, inner, column.dtype)
+        if k + 1 < count:
+            acc = contract(column, weights[k + 1][0], 1, 0, 2 * inner)
+        side = turn_active(active, 1, inner, column.dtype)
+        add_down(sums, side, weights[k][1], k == 0)
+    store_sum(sums, out, 0, 1, core, cores)
 
 
 def store_sum(sums: Any, out: Any, start: int, rows: int, core: int, cores: int) -> None:

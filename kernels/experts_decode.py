@@ -8,15 +8,8 @@ import nki
 import nki.isa as nisa
 import nki.language as nl
 
-from kernels.blocks import BANK, P, contract, core_of, load, share, transpose, transpose_tokens
-from kernels.expert_weights import (
-    add_down,
-    inner_depth,
-    request_expert,
-    scaled_active,
-    store_sum,
-    turn_active,
-)
+from kernels.blocks import BANK, P, core_of, load, share, transpose, transpose_tokens
+from kernels.expert_weights import sum_chosen
 from kernels.experts_prefill import activate
 
 
@@ -96,34 +89,16 @@ def experts_decode_prefetched(x: Any, gate_up: Any, down: Any, ids: Any, affinit
     """
     core, cores = core_of()
     hidden, inner, chosen = x.shape[1], down.shape[1], ids.shape[1]
-    depth, run = hidden // P, inner_depth(inner)
     assert x.shape[0] == 1 and hidden % (2 * P) == 0 and 2 * inner <= BANK, "one token, 2 I in one PSUM bank"
     assert hidden <= 4 * BANK, "the sum over experts stays in four PSUM banks"
     out = nl.ndarray((1, hidden), dtype=x.dtype, buffer=nl.shared_hbm)
     hwdge, scalar = nisa.dge_mode.hwdge, nisa.engine.scalar
     owners = nl.ndarray((1, chosen), dtype=nl.uint32, buffer=nl.sbuf)
     nisa.dma_copy(dst=owners, src=ids, dge_mode=hwdge, engine=nisa.engine.sync)
-    first, count = share(chosen)
-    weights = []
-    for k in range(first, first + count):
-        one = nl.ndarray((P, depth, 2 * inner), dtype=gate_up.dtype, buffer=nl.sbuf)
-        two = nl.ndarray((inner // run, run, hidden), dtype=down.dtype, buffer=nl.sbuf)
-        request_expert(gate_up, down, owners.ap(pattern=[[chosen, 1], [1, 1]], offset=k), one, two)
-        weights.append((one, two))
-    column = nl.ndarray((P, depth, 1), dtype=x.dtype, buffer=nl.sbuf)
-    nisa.dma_copy(dst=column, src=x.reshape((P, depth, 1)), dge_mode=hwdge, engine=scalar)
+    column = nl.ndarray((P, hidden // P, 1), dtype=x.dtype, buffer=nl.sbuf)
+    nisa.dma_copy(dst=column, src=x.reshape((P, hidden // P, 1)), dge_mode=hwdge, engine=scalar)
     scales = nl.ndarray((1, chosen), dtype=nl.float32, buffer=nl.sbuf)
     nisa.dma_copy(dst=scales, src=affinities, dge_mode=hwdge, engine=scalar)
-    width = min(BANK, hidden)
-    sums = []
-    for _ in range(0, hidden, width):
-        sums.append(nl.ndarray((1, width), dtype=nl.float32, buffer=nl.psum))
-    acc = contract(column, weights[0][0], 1, 0, 2 * inner)
-    for k in range(count):
-        active = scaled_active(acc, scales[:, first + k : first + k + 1], 1, inner, x.dtype)
-        if k + 1 < count:
-            acc = contract(column, weights[k + 1][0], 1, 0, 2 * inner)
-        side = turn_active(active, 1, inner, x.dtype)
-        add_down(sums, side, weights[k][1], k == 0)
-    store_sum(sums, out, 0, 1, core, cores)
+    first, count = share(chosen)
+    sum_chosen(column, gate_up, down, owners, scales, first, count, out, core, cores)
     return out

@@ -60,7 +60,7 @@ def check_dimensions(model: KernelDimensions) -> None:
 
 
 def add_router_weights(state_dict: dict[str, Any], layers: int, hidden: int, experts: int) -> None:
-    """Put each layer's router weight, transposed to [hidden, experts] in bf16, beside the checkpoint's own."""
+    """Put each router weight, transposed to [hidden, experts] in bf16, beside the checkpoint's own."""
     for index in range(layers):
         name = f"layers.{index}.mlp.gate.weight"
         weight = state_dict.get(name)

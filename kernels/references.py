@@ -162,6 +162,11 @@ def _experts_sum(a: Arguments) -> Results:
     return (total.numpy(),)
 
 
+def _moe_decode(a: Arguments) -> Results:
+    x, ids, affinities = _norm_router({**a, "weight": a["router_weight"]})
+    return _experts_sum({**a, "x": x, "ids": ids, "affinities": affinities})
+
+
 def _aggregate(a: Arguments) -> Results:
     rows = tensor(a["y"])[tensor(a["slot"])]
     return ((rows * tensor(a["affinities"])[..., None]).sum(1).numpy(),)
@@ -192,6 +197,7 @@ REFERENCES: Mapping[str, Callable[[Arguments], Results]] = {
     "experts_prompt": _experts_sum,
     "experts_decode": _experts_decode,
     "experts_decode_prefetched": _experts_sum,
+    "moe_decode": _moe_decode,
     "aggregate": _aggregate,
     "lm_head": _lm_head,
     "lm_head_wide": _lm_head,

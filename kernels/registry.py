@@ -156,6 +156,15 @@ VARIANTS: tuple[Variant, ...] = (
         "Two large transfers per expert, all requested first, on both kinds of queue; sum in PSUM.",
         ("decode",),
     ),
+    Variant(
+        "experts_decode",
+        "routed",
+        "kernels.moe_decode",
+        "moe_decode",
+        ("post_norm", "router", "experts_decode", "aggregate"),
+        "Norm, routing and experts in one kernel: ids go from top-8 straight into transfer addresses.",
+        ("decode",),
+    ),
     _baseline(
         "aggregate", "aggregate", "Gather each choice's rows and add, in fp32, highest affinity first."
     ),
@@ -242,8 +251,8 @@ def _fitting(chosen: Variant, tokens: int) -> Variant:
 def resolve(choice: Mapping[str, str], phase: str, tokens: int = 1) -> tuple[Variant, ...]:
     """The variants that run in `phase` on `tokens` tokens, in order, each slot filled once.
 
-    A variant that covers several slots takes them from the others' baselines; two chosen variants that cover
-    the same slot cannot both run, and `UnknownVariant` says so.
+    A variant that covers several slots takes them from the others' baselines, and from a chosen variant all of
+    whose slots it covers. Two that overlap otherwise cannot both run, and `UnknownVariant` says so.
     """
     chosen = [
         _fitting(variant(slot, choice.get(slot, "baseline")), tokens)
@@ -252,14 +261,17 @@ def resolve(choice: Mapping[str, str], phase: str, tokens: int = 1) -> tuple[Var
     ]
     special = [v for v in chosen if v.name != "baseline" and phase in v.phases]
     owner: dict[str, Variant] = {}
-    for one in special:
-        for slot in one.covers:
-            if slot in owner:
-                raise UnknownVariant(
-                    f"{owner[slot].slot}={owner[slot].name} and {one.slot}={one.name} both fill {slot}",
-                    "choose baseline for one of them",
-                )
-            owner[slot] = one
+    for one in sorted(special, key=lambda v: -len(v.covers)):
+        taken = [slot for slot in one.covers if slot in owner]
+        if len(taken) == len(one.covers):
+            continue
+        if taken:
+            other = owner[taken[0]]
+            raise UnknownVariant(
+                f"{other.slot}={other.name} and {one.slot}={one.name} both fill {taken[0]}",
+                "choose baseline for one of them",
+            )
+        owner |= dict.fromkeys(one.covers, one)
     order: list[Variant] = []
     for slot in SLOTS:
         if phase in phases_of(slot):

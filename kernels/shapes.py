@@ -314,6 +314,18 @@ def _experts_decode_args(shapes: Shapes, at: Situation, seed: int) -> Arguments:
     return {name: prompt[name] for name in ("x", "gate_up", "down", "ids")}
 
 
+def _moe_decode_args(shapes: Shapes, at: Situation, seed: int) -> Arguments:
+    fused = _fused_router_args(shapes, at, seed)
+    return {
+        "x": fused["x"],
+        "norm_weight": fused["norm_weight"],
+        "router_weight": fused["weight"],
+        "gate_up": gate_up(shapes, seed),
+        "down": down(shapes, seed),
+        "eps": shapes.eps,
+    }
+
+
 def _aggregate_args(shapes: Shapes, at: Situation, seed: int) -> Arguments:
     ids, affinities = routing(shapes, at.tokens, at.real, seed)
     if at.tokens == 1:
@@ -353,6 +365,7 @@ MAKERS: Mapping[str, Maker] = {
     "experts_prompt": _experts_prompt_args,
     "experts_decode": _experts_decode_args,
     "experts_decode_prefetched": _experts_prompt_args,
+    "moe_decode": _moe_decode_args,
     "aggregate": _aggregate_args,
     "lm_head": _lm_head_args,
     "lm_head_wide": _lm_head_args,

@@ -46,6 +46,10 @@ WIRING: Mapping[tuple[str, str], tuple[str, str]] = {
     ("experts_prefill", "experts_prompt"): ("x=normed gate_up down ids affinities", "added"),
     ("experts_decode", "experts_decode"): ("x=normed gate_up down ids", "y"),
     ("experts_decode", "experts_decode_prefetched"): ("x=normed gate_up down ids affinities", "added"),
+    ("experts_decode", "moe_decode"): (
+        "x=hidden norm_weight=post_norm router_weight=router gate_up down eps",
+        "added",
+    ),
     ("aggregate", "aggregate"): ("y slot affinities", "added"),
     ("final_norm", "rmsnorm"): ("x=hidden weight=final_norm eps", "normed"),
     ("lm_head", "lm_head"): ("x=normed weight=lm_head position=last", "logits"),

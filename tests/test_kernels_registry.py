@@ -71,3 +71,11 @@ def test_two_variants_for_one_slot_are_refused(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(registry, "VARIANTS", (*VARIANTS, greedy))
     with pytest.raises(UnknownVariant, match="both fill post_norm"):
         resolve({"o_proj": "greedy", "router": "fused"}, "decode")
+
+
+def test_a_variant_that_covers_all_of_another_takes_its_place() -> None:
+    choice = kernel_choice("tuned,experts_decode=routed")
+    decode = {v.slot: v.name for v in resolve(choice, "decode")}
+    assert decode["experts_decode"] == "routed"
+    assert "router" not in decode
+    assert {v.slot: v.name for v in resolve(choice, "prefill")}["router"] == "fused"
