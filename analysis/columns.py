@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -43,20 +44,38 @@ def known(rows: pa.Table, name: str) -> Array:
     return np.asarray(rows.column(name).is_valid().to_numpy(zero_copy_only=False), dtype=bool)
 
 
-def texts(rows: pa.Table, name: str) -> Array:
-    """A text column as objects, "" where it is null or absent."""
-    if name not in rows.column_names:
-        return np.full(rows.num_rows, "", dtype=object)
-    return np.asarray(
-        rows.column(name).cast(pa.string()).fill_null("").to_numpy(zero_copy_only=False), dtype=object
-    )
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """A text column as its distinct `values` and, per row, which of them it holds."""
+
+    values: tuple[str, ...]
+    codes: Array
+
+    def where(self, holds: Callable[[str], bool]) -> Array:
+        """Which rows hold a value for which `holds` is true."""
+        return np.asarray(np.array([holds(value) for value in self.values], dtype=bool)[self.codes])
+
+    def among(self, *wanted: str) -> Array:
+        """Which rows hold one of these values."""
+        return self.where(set(wanted).__contains__)
+
+    def any(self) -> bool:
+        """Whether any row holds a text."""
+        return any(self.values)
 
 
-def engines(rows: pa.Table) -> Array:
+def texts(rows: pa.Table, name: str) -> Texts:
+    """A text column, "" where it is null or absent."""
+    if name not in rows.column_names or not rows.num_rows:
+        return Texts(("",), np.zeros(rows.num_rows, dtype=np.int64))
+    coded = rows.column(name).cast(pa.string()).fill_null("").combine_chunks().dictionary_encode()
+    return Texts(tuple(coded.dictionary.to_pylist()), coded.indices.to_numpy().astype(np.int64))
+
+
+def engines(rows: pa.Table) -> Texts:
     """The engine column in this project's words (`collectors.records.ENGINE_NAMES`)."""
-    return np.array(
-        [_ENGINES.get(name.lower(), name.lower()) for name in texts(rows, "engine")], dtype=object
-    )
+    found = texts(rows, "engine")
+    return Texts(tuple(_ENGINES.get(name.lower(), name.lower()) for name in found.values), found.codes)
 
 
 def union(start: Array, end: Array) -> int:

@@ -100,14 +100,13 @@ def signals(profile: Profile, tables: Tables) -> Signals:
 
 
 def _from_instructions(rows: pa.Table) -> dict[str, object]:
-    opcodes, lengths = texts(rows, "opcode"), _lengths(rows)
-    matmul, loads = opcodes == "MATMUL", opcodes == "ACT_TABLE_LOAD"
-    fp32 = _is_fp32(rows)
+    opcodes, lengths, fp32 = texts(rows, "opcode"), _lengths(rows), _is_fp32(rows)
+    matmul, loads = opcodes.among("MATMUL"), opcodes.among("ACT_TABLE_LOAD")
     return {
         "matmuls": int(matmul.sum()),
         "matmul_ns": int(lengths[matmul].sum()),
         "fp32_matmul_ns": None if fp32 is None else int(lengths[matmul & fp32].sum()),
-        "weight_loads": int((opcodes == "LDWEIGHTS").sum()),
+        "weight_loads": int(opcodes.among("LDWEIGHTS").sum()),
         "table_loads": int(loads.sum()),
         "table_load_ns": int(lengths[loads].sum()),
         "core_busy_ns": _core_busy(rows),
@@ -115,15 +114,22 @@ def _from_instructions(rows: pa.Table) -> dict[str, object]:
 
 
 def _from_transfers(dma: pa.Table) -> dict[str, object]:
-    kinds, queues = texts(dma, "queue_type"), texts(dma, "queue_name")
-    start, end = integers(dma, "start_ts"), integers(dma, "end_ts")
-    data = kinds != "instruction"
-    busy = {str(name): union(start[queues == name], end[queues == name]) for name in np.unique(queues[data])}
+    kinds = texts(dma, "queue_type")
+    data = ~kinds.among("instruction")
     return {
         "transfers": int(data.sum()),
-        "software_transfers": int((kinds == "software_dynamic").sum()) if any(kinds) else None,
-        "queue_ns": busy if any(queues) else None,
+        "software_transfers": int(kinds.among("software_dynamic").sum()) if kinds.any() else None,
+        "queue_ns": _queue_busy(dma, data),
     }
+
+
+def _queue_busy(dma: pa.Table, data: Array) -> dict[str, int] | None:
+    queues = texts(dma, "queue_name")
+    if not queues.any():
+        return None
+    start, end = integers(dma, "start_ts"), integers(dma, "end_ts")
+    chosen = {name: data & queues.among(name) for name in queues.values}
+    return {name: union(start[mine], end[mine]) for name, mine in chosen.items() if mine.any()}
 
 
 def _is_fp32(rows: pa.Table) -> Array | None:
@@ -132,15 +138,12 @@ def _is_fp32(rows: pa.Table) -> Array | None:
     if known(rows, "adjusted_flops").any():
         return np.asarray((raw > 0) & (adjusted >= 4 * raw))
     operands = texts(rows, "operands")
-    if not any(operands):
-        return None
-    return np.array([any(word in text for word in _FP32) for text in operands], dtype=bool)
+    return operands.where(lambda text: any(word in text for word in _FP32)) if operands.any() else None
 
 
 def _core_busy(rows: pa.Table) -> dict[int, int]:
-    cores, names = integers(rows, "pcore_idx"), engines(rows)
-    start, end = integers(rows, "start_ts"), integers(rows, "end_ts")
-    work = (names != "sync") & (texts(rows, "opcode") != "EVENT_SEMAPHORE")
+    cores, start, end = (integers(rows, name) for name in ("pcore_idx", "start_ts", "end_ts"))
+    work = ~(engines(rows).among("sync") | texts(rows, "opcode").among("EVENT_SEMAPHORE"))
     mine = {int(core): (cores == core) & work for core in np.unique(cores)}
     return {core: union(start[rows_], end[rows_]) if rows_.any() else 0 for core, rows_ in mine.items()}
 

@@ -4,11 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 from analysis.align import Group, pairs
 from analysis.estimate import Estimate
-from analysis.score import FORMULAS, Formula, Points, scale_of
-from analysis.statistics import Difference, Judgement, Pair, difference_of_means, difference_of_sums, judge
+from analysis.score import FORMULAS, Formula, Points, Scale, scale_of
+from analysis.statistics import (
+    Difference,
+    Judgement,
+    Pair,
+    Statistic,
+    difference_by_bootstrap,
+    difference_of_means,
+    difference_of_sums,
+    judge,
+)
 from analysis.totals import E2E_SAMPLES, TTFT_SAMPLES, Totals, first_token_parts, samples_of
 from collectors.records import Phase, Run
 
@@ -125,23 +137,34 @@ def _points_headline(
 def _points_difference(
     formula: Formula, a: Points, b: Points, sides: Sides, e2e: Difference | None
 ) -> Difference:
-    """The candidate's points where its end-to-end time is the base's plus either end of their difference."""
+    """By bootstrap of both runs' repetitions, else at the base's time plus either end of its difference."""
     assert a.value is not None
     assert b.value is not None
-    scale, before = scale_of(sides.after, sides.candidate), sides.before.e2e_ns
+    scales = scale_of(sides.before, sides.base), scale_of(sides.after, sides.candidate)
+    samples = samples_of(sides.base, E2E_SAMPLES), samples_of(sides.candidate, E2E_SAMPLES)
+    scale, before = scales[1], sides.before.e2e_ns
     value = b.value - a.value
-    if e2e is None or e2e.low is None or e2e.high is None or isinstance(scale, str) or before is None:
-        return Difference(
-            a.value, value, None, None, f"end to end has no interval ({e2e.basis if e2e else 'missing'})"
-        )
-    if formula == "final" and samples_of(sides.candidate, E2E_SAMPLES):
-        return Difference(a.value, value, None, None, "a 99th percentile has no interval here")
+    if formula == "final" and all(samples) and isinstance(scales[0], Scale) and isinstance(scale, Scale):
+        return difference_by_bootstrap(*samples, _points_statistic(scales[0]), _points_statistic(scale))
+    if e2e is None or e2e.low is None or e2e.high is None or not isinstance(scale, Scale) or before is None:
+        why = e2e.basis if e2e else "missing"
+        return Difference(a.value, value, None, None, f"end to end has no interval ({why})")
     ends = sorted(
         scale.points_at(before.value + end, before.value + end) - a.value for end in (e2e.low, e2e.high)
     )
     return Difference(
         a.value, value, min(ends[0], value), max(ends[1], value), f"from end to end: {e2e.basis}"
     )
+
+
+def _points_statistic(scale: Scale) -> Statistic:
+    """Points of a sample of end-to-end times: latency is its 99th percentile, throughput from its mean."""
+    product = scale.points_at(1.0, 1.0)
+
+    def statistic(values: np.ndarray[Any, Any], axis: int = -1) -> Any:
+        return product / (np.percentile(values, 99, axis=axis) * np.mean(values, axis=axis))
+
+    return statistic
 
 
 def _rate(a: Estimate | None, b: Estimate | None, e2e: Difference | None) -> Difference | None:

@@ -91,8 +91,8 @@ class _Places:
     """The source location of every row of a table, and sums of amounts by it (None where a row has none)."""
 
     def __init__(self, rows: pa.Table) -> None:
-        texts_, self.codes = np.unique(texts(rows, "nki_source_location").astype(str), return_inverse=True)
-        self.places = [_place(text) for text in texts_]
+        found = texts(rows, "nki_source_location")
+        self.codes, self.places = found.codes, [_place(text) for text in found.values]
 
     def sums(self, rows: Array, amounts: Array) -> dict[Place, int]:
         by_code = np.bincount(self.codes[rows], weights=amounts, minlength=len(self.places))

@@ -113,15 +113,16 @@ def _each_engine(duration_ns: int, rows: pa.Table, transfers: pa.Table | None) -
     start, end = (np.clip(integers(rows, name), 0, duration_ns) for name in ("start_ts", "end_ts"))
     ready, has_ready = integers(rows, "ready_ts"), known(rows, "ready_ts")
     opcodes = texts(rows, "opcode")
-    waits, issues = np.isin(opcodes, list(WAITING)), np.isin(opcodes, list(ISSUING))
+    waits, issues = opcodes.among(*WAITING), opcodes.among(*ISSUING)
     for core in np.unique(cores):
         arrivals = _arrivals(transfers, int(core))
         for engine in COMPUTE_ENGINES:
-            mine = np.flatnonzero((cores == core) & (names == engine))
+            named = names.among(engine)
+            mine = np.flatnonzero((cores == core) & named)
             if not len(mine):
                 continue
             mine = mine[np.argsort(start[mine], kind="stable")]
-            others = np.sort(end[(cores == core) & (names != engine) & ~waits])
+            others = np.sort(end[(cores == core) & ~named & ~waits])
             yield _engine(
                 (int(core), engine, mine),
                 (start[mine], np.maximum(end[mine], start[mine])),

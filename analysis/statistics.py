@@ -13,6 +13,8 @@ from scipy import stats
 from analysis.estimate import Part
 from analysis.rules.thresholds import CONFIDENCE, MIN_REPEATS, NOISE_FLOOR, SIMULATED_OWN_ERROR
 
+RESAMPLES = 2000
+Statistic = Callable[..., Any]
 Verdict = Literal["faster", "slower", "no change", "cannot tell"]
 
 
@@ -83,29 +85,31 @@ def difference_of_means(base: Sequence[float], candidate: Sequence[float]) -> Di
 
 
 def difference_by_bootstrap(
-    base: Sequence[float], candidate: Sequence[float], statistic: Callable[..., Any], seed: int = 0
+    base: Sequence[float],
+    candidate: Sequence[float],
+    of_base: Statistic,
+    of_candidate: Statistic,
+    seed: int = 0,
 ) -> Difference:
-    """Difference of any statistic (a percentile, say) of two samples, by percentile bootstrap.
+    """Difference of a statistic of each sample (a percentile, points), by percentile bootstrap, seeded.
 
-    `statistic(values, axis=...)` reduces one axis, as NumPy's reductions do. The resampling is seeded.
+    `of_base(values, axis=...)` reduces one axis, as NumPy's reductions do.
     """
-    before, after = (
-        float(statistic(np.asarray(base), axis=-1)),
-        float(statistic(np.asarray(candidate), axis=-1)),
-    )
-    if min(len(base), len(candidate)) < MIN_REPEATS:
-        return Difference(before, after - before, None, None, _too_few(min(len(base), len(candidate))))
-    result = stats.bootstrap(
-        (np.asarray(candidate), np.asarray(base)),
-        lambda new, old, axis=-1: statistic(new, axis=axis) - statistic(old, axis=axis),
+    old, new = np.asarray(base), np.asarray(candidate)
+    before, after = float(of_base(old, axis=-1)), float(of_candidate(new, axis=-1))
+    if min(len(old), len(new)) < MIN_REPEATS:
+        return Difference(before, after - before, None, None, _too_few(min(len(old), len(new))))
+    bounds = stats.bootstrap(
+        (new, old),
+        lambda x, y, axis=-1: of_candidate(x, axis=axis) - of_base(y, axis=axis),
         vectorized=True,
         confidence_level=CONFIDENCE,
-        n_resamples=2000,
+        n_resamples=RESAMPLES,
         method="percentile",
         rng=np.random.default_rng(seed),
     ).confidence_interval
-    basis = f"bootstrap, 2000 resamples of n={len(base)} and n={len(candidate)}"
-    return Difference(before, after - before, float(result.low), float(result.high), basis)
+    basis = f"bootstrap, {RESAMPLES} resamples of n={len(old)} and n={len(new)}"
+    return Difference(before, after - before, float(bounds.low), float(bounds.high), basis)
 
 
 def difference_of_sums(pairs: Iterable[Pair], *, shared_error: bool) -> Difference:

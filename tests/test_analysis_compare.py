@@ -216,6 +216,20 @@ def test_measured_runs_are_compared_by_their_repetitions() -> None:
     assert comparison.verdict.verdict == "faster"
 
 
+def test_measured_points_are_compared_by_bootstrap() -> None:
+    def measured(scale: float) -> Run:
+        samples = tuple(Sample("e2e_ns", i, scale * (5000.0 + i)) for i in range(20))
+        launches = tuple(replace(each, macs=1) for each in base_run().launches)
+        return replace(base_run(), provenance="measured", samples=samples, launches=launches)
+
+    points = headline(compare(measured(1.0), measured(0.5)), "points_final")
+    assert points.difference is not None
+    assert points.difference.value == pytest.approx(3 * points.difference.base)
+    assert points.candidate == pytest.approx(points.difference.base + points.difference.value)
+    assert "bootstrap" in points.difference.basis
+    assert points.judgement.verdict == "faster"
+
+
 def test_single_kernel_runs_compare_by_kernel_time() -> None:
     base = run(launch("k", "kernel", 1000), prompt=None, new_tokens=None)
     candidate = run(launch("k", "kernel", 500), prompt=None, new_tokens=None)

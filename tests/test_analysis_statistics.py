@@ -46,8 +46,8 @@ def test_repetitions_that_never_vary_have_an_interval_of_no_width() -> None:
 
 def test_bootstrap_is_seeded_and_holds_the_difference() -> None:
     base, candidate = list(range(100, 120)), list(range(150, 170))
-    first = difference_by_bootstrap(base, candidate, np.median)
-    assert first == difference_by_bootstrap(base, candidate, np.median)
+    first = difference_by_bootstrap(base, candidate, np.median, np.median)
+    assert first == difference_by_bootstrap(base, candidate, np.median, np.median)
     assert first.value == 50
     assert first.low is not None
     assert first.high is not None

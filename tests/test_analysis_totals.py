@@ -107,6 +107,12 @@ def test_a_run_without_bucket_128_says_so() -> None:
     assert "this run only has 640" in result.nki_flops_share.basis
 
 
+def test_a_share_read_from_the_compiled_graphs_is_believed() -> None:
+    result = totals(run(launch("x", "decode", 1, macs=1), configuration={"nki_flops_share": 0.25}))
+    assert result.nki_flops_share is not None
+    assert result.nki_flops_share.value == 0.25
+
+
 def test_no_macs_means_no_share() -> None:
     assert totals(small_run()).nki_flops_share is None
 
