@@ -251,7 +251,7 @@ def _fitting(chosen: Variant, tokens: int) -> Variant:
 def resolve(choice: Mapping[str, str], phase: str, tokens: int = 1) -> tuple[Variant, ...]:
     """The variants that run in `phase` on `tokens` tokens, in order, each slot filled once.
 
-    A variant that covers several slots takes them from the others' baselines, and from a chosen variant all of
+    A variant that covers several slots takes them from the baselines, and from a chosen variant all of
     whose slots it covers. Two that overlap otherwise cannot both run, and `UnknownVariant` says so.
     """
     chosen = [
