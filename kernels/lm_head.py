@@ -48,6 +48,7 @@ def lm_head(x: Any, weight: Any, position: Any) -> Any:
 
 
 WIDE = 4 * BANK  # 4 KiB of bf16 per descriptor
+BUFFERS = 3  # groups of columns in flight: 3 x 64 KiB per partition for Qwen3-30B-A3B
 
 
 @nki.jit
@@ -56,7 +57,7 @@ def lm_head_wide(x: Any, weight: Any, position: Any) -> Any:
 
     The transfer of a group of columns is split over a hardware and a software queue, the hidden dimension is
     interleaved so x needs no transpose, and four PSUM banks take turns. Bound by HBM bandwidth. SBUF holds
-    two groups (128 KiB per partition), so nothing else fits beside it.
+    three groups (192 KiB per partition), so nothing else fits beside it.
     """
     tokens, hidden = x.shape
     vocabulary = weight.shape[1]
@@ -75,17 +76,20 @@ def lm_head_wide(x: Any, weight: Any, position: Any) -> Any:
         engine=nisa.engine.scalar,
     )
     first, size = share(vocabulary)
+    buffers = []
+    for _ in range(BUFFERS):
+        buffers.append(nl.ndarray((P, depth, min(WIDE, size)), dtype=weight.dtype, buffer=nl.sbuf))
     for start in range(first, first + size, WIDE):
         group = min(WIDE, first + size - start)
-        tiles = nl.ndarray((P, depth, group), dtype=weight.dtype, buffer=nl.sbuf)
+        tiles = buffers[((start - first) // WIDE) % BUFFERS]
         nisa.dma_copy(
-            dst=tiles[:, 0:half, :],
+            dst=tiles[:, 0:half, 0:group],
             src=rows[:, 0:half, start : start + group],
             dge_mode=nisa.dge_mode.hwdge,
             engine=nisa.engine.sync,
         )
         nisa.dma_copy(
-            dst=tiles[:, half:depth, :],
+            dst=tiles[:, half:depth, 0:group],
             src=rows[:, half:depth, start : start + group],
             dge_mode=nisa.dge_mode.swdge,
         )
