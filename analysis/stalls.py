@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from analysis.causes import DATA, UNKNOWN, arrivals, flow_causes, nearest_is_data, transfers_of
 from analysis.columns import Array, Tables, engines, integers, known, table, texts
-from analysis.rules.thresholds import DMA_DONE_NS, ISSUE_GAP_NS
+from analysis.rules.thresholds import ISSUE_GAP_NS
 from collectors.records import ENGINE_NAMES
 
 COMPUTE_ENGINES = tuple(name for name in ENGINE_NAMES if name != "dma")
@@ -104,18 +105,18 @@ def attributions(duration_ns: int, tables: Tables) -> tuple[Attribution, ...]:
     rows = table(tables, "Instruction")
     if rows is None:
         return ()
-    transfers = table(tables, "DmaPacketAggregated") or table(tables, "DmaPacket")
-    return tuple(_each_engine(duration_ns, rows, transfers))
+    return tuple(_each_engine(duration_ns, rows, tables))
 
 
-def _each_engine(duration_ns: int, rows: pa.Table, transfers: pa.Table | None) -> Iterator[Attribution]:
+def _each_engine(duration_ns: int, rows: pa.Table, tables: Tables) -> Iterator[Attribution]:
     cores, names = integers(rows, "pcore_idx"), engines(rows)
     start, end = (np.clip(integers(rows, name), 0, duration_ns) for name in ("start_ts", "end_ts"))
     ready, has_ready = integers(rows, "ready_ts"), known(rows, "ready_ts")
     opcodes = texts(rows, "opcode")
     waits, issues = opcodes.among(*WAITING), opcodes.among(*ISSUING)
+    flow, transfers = flow_causes(rows, tables), transfers_of(tables)
     for core in np.unique(cores):
-        arrivals = _arrivals(transfers, int(core))
+        arrived = arrivals(transfers, int(core))
         for engine in COMPUTE_ENGINES:
             named = names.among(engine)
             mine = np.flatnonzero((cores == core) & named)
@@ -128,7 +129,7 @@ def _each_engine(duration_ns: int, rows: pa.Table, transfers: pa.Table | None) -
                 (start[mine], np.maximum(end[mine], start[mine])),
                 np.where(has_ready[mine], ready[mine], -1),
                 (waits[mine], issues[mine]),
-                (arrivals, others),
+                (flow[mine], arrived, others),
                 duration_ns,
             )
 
@@ -138,7 +139,7 @@ def _engine(
     times: tuple[Array, Array],
     ready: Array,
     kinds: tuple[Array, Array],
-    causes: tuple[Array, Array],
+    causes: tuple[Array, Array, Array],
     duration_ns: int,
 ) -> Attribution:
     """Cut [0, duration) at the running maximum of ends: each instruction owns its gap and what it adds."""
@@ -154,7 +155,9 @@ def _engine(
     if ready[0] < 0:
         # Without ready times nothing says that an engine's first instruction waited for anything.
         idle, waited[0], issued[0] = idle + int(gap[0]), 0, 0
-    for_data = _for_data(np.where(ready >= 0, np.maximum(ready, before), start), *causes)
+    flow, arrived, others = causes
+    nearest = nearest_is_data(np.where(ready >= 0, np.maximum(ready, before), start), arrived, others)
+    for_data = np.where(flow == UNKNOWN, nearest, flow == DATA)
     wait = waited + np.where(waits, own, 0)
     return Attribution(
         core=who[0],
@@ -166,25 +169,3 @@ def _engine(
         waiting_engine=np.where(for_data, 0, wait),
         idle_ns=idle,
     )
-
-
-def _arrivals(transfers: pa.Table | None, core: int) -> Array:
-    """When a core's transfers ended and when that was known, sorted."""
-    if transfers is None:
-        return np.empty(0, dtype=np.int64)
-    mine = integers(transfers, "pcore_idx", core) == core
-    done = integers(transfers, "end_ts")[mine]
-    return np.sort(np.concatenate((done, done + DMA_DONE_NS)))
-
-
-def _for_data(at: Array, arrivals: Array, others: Array) -> Array:
-    """Whether the event nearest to each moment is a transfer's arrival rather than another engine's end."""
-    return np.asarray(_distance(at, arrivals) <= _distance(at, others))
-
-
-def _distance(at: Array, events: Array) -> Array:
-    if not len(events):
-        return np.full(len(at), np.inf)
-    place = np.searchsorted(events, at)
-    below, above = events[np.maximum(place - 1, 0)], events[np.minimum(place, len(events) - 1)]
-    return np.asarray(np.minimum(np.abs(at - below), np.abs(above - at)), dtype=float)

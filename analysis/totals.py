@@ -123,7 +123,8 @@ def _end_to_end(run: Run) -> Estimate | None:
     if sampled := _sampled(run, E2E_SAMPLES):
         return sampled
     parts = [part(launch) for launch in run.launches if launch.phase != "kernel"]
-    whole = any(launch.phase == "decode" for launch in run.launches)
+    phases = {launch.phase for launch in run.launches}
+    whole = "decode" in phases or ("prefill" in phases and run.new_tokens == 1)
     return total(parts, "prefill + decode steps × decode + host") if whole else None
 
 

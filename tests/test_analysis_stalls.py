@@ -49,6 +49,20 @@ def test_an_engine_waits_for_a_transfer_then_another_for_it() -> None:
     assert kinds(by_engine["scalar"]) == (400, 0, 3050, 50, 500)
 
 
+def test_the_flow_table_says_what_was_waited_for() -> None:
+    rows = instructions(
+        (0, "vector", "COPY", 0, 1000, 0, ""), (0, "scalar", "ACTIVATE", 1500, 1600, 1500, "")
+    ).append_column("id", pa.array(["v", "s"]))
+    dma = transfers((0, 0, 1100, 4, 1, "")).append_column("id", pa.array(["t"]))
+    flow = pa.table(
+        {"in_id": ["t", "v"], "out_id": ["s", "s"], "in_table": ["DmaPacketAggregated", "Instruction"]}
+    )
+    for known, expected in ((flow, (1500, 0)), (flow.slice(1), (0, 1500))):
+        found = stalls(2000, {"Instruction": rows, "DmaPacketAggregated": dma, "Flow": known})
+        scalar = next(each for each in found if each.engine == "scalar")
+        assert (scalar.waiting_data_ns, scalar.waiting_engine_ns) == expected
+
+
 def test_a_semaphore_instruction_is_waiting_not_work() -> None:
     rows = instructions(
         (0, "vector", "EVENT_SEMAPHORE", 0, 700, None, ""), (0, "vector", "COPY", 700, 900, None, "")

@@ -127,6 +127,13 @@ def test_a_single_kernel_run_has_a_kernel_time_and_no_end_to_end() -> None:
     assert [part.share for part in result.waterfall] == [1]
 
 
+def test_one_new_token_needs_no_decode() -> None:
+    one = run(launch("x", "prefill", 100), new_tokens=1)
+    assert totals(one).e2e_ns is not None
+    assert totals(one).decode_ns_per_token is None
+    assert totals(run(launch("x", "prefill", 100), new_tokens=5)).e2e_ns is None
+
+
 def test_measured_repetitions_win_and_the_rest_of_their_time_is_the_hosts() -> None:
     samples = tuple(Sample("e2e_ns", i, value) for i, value in enumerate((1900.0, 2000.0, 2100.0)))
     measured = run(
