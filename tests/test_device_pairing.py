@@ -83,7 +83,9 @@ def test_equal_bytes_identify_the_graph_that_was_compiled(tmp_path: Path) -> Non
         (2, 2, 0, "profile_rank_0_exec_2.ntff"),
     ],
 )
-def test_the_name_capture_will_write_is_known(executions: int, nth: int, worker: int | None, name: str) -> None:
+def test_the_name_capture_will_write_is_known(
+    executions: int, nth: int, worker: int | None, name: str
+) -> None:
     assert expected_ntff(Path("/x/profile.ntff"), executions, nth, worker).name == name
 
 

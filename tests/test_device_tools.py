@@ -36,7 +36,11 @@ def captured(tool: Tool, neff: Path, tmp_path: Path) -> Path:
 
 
 def test_the_tool_on_path_is_found_with_its_release(explorer: Tool) -> None:
-    assert (explorer.name, explorer.version[:9], explorer.release.sdk) == ("neuron-explorer", "2.31.15.0", "2.31")
+    assert (explorer.name, explorer.version[:9], explorer.release.sdk) == (
+        "neuron-explorer",
+        "2.31.15.0",
+        "2.31",
+    )
 
 
 def test_a_capture_profiles_the_second_execution(explorer: Tool, neff: Path, tmp_path: Path) -> None:
@@ -46,7 +50,9 @@ def test_a_capture_profiles_the_second_execution(explorer: Tool, neff: Path, tmp
     assert shot.zero_inputs
 
 
-def test_a_capture_of_several_workers_reads_the_first_ones_file(explorer: Tool, neff: Path, tmp_path: Path) -> None:
+def test_a_capture_of_several_workers_reads_the_first_ones_file(
+    explorer: Tool, neff: Path, tmp_path: Path
+) -> None:
     shot = capture(explorer, neff, tmp_path / "profile.ntff", workers=4)
     assert shot.ntff.name == "profile_rank_0_exec_2.ntff"
     assert not list(tmp_path.glob("profile_rank_1*"))
@@ -104,7 +110,13 @@ def test_nan_in_the_outputs_is_a_warning_when_the_profile_is_there(
     ],
 )
 def test_known_failures_are_named_with_a_remedy_and_the_log(
-    monkeypatch: pytest.MonkeyPatch, explorer: Tool, neff: Path, tmp_path: Path, failure: str, cause: str, mend: str
+    monkeypatch: pytest.MonkeyPatch,
+    explorer: Tool,
+    neff: Path,
+    tmp_path: Path,
+    failure: str,
+    cause: str,
+    mend: str,
 ) -> None:
     behave(monkeypatch, f"fail={failure}")
     with pytest.raises(PhaseError) as raised:

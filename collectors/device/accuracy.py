@@ -59,6 +59,7 @@ def _greedy(loaded: Loaded, ids: Any, mask: Any) -> Any:
 
     new_tokens = loaded.neuron_config.seq_len - ids.shape[1]
     loaded.neuron_config.max_new_tokens = new_tokens
+    loaded.model.reset()
     with torch.inference_mode():
         outputs = HuggingFaceGenerationAdapter(loaded.model).generate(
             input_ids=ids,

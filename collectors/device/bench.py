@@ -138,7 +138,12 @@ def _with_profiler(
     executions = warmup + repeat
     log = compiled.folder / "bench.capture.log"
     pairs = [word for name, path in compiled.inputs.items() for word in (name, str(path))]
-    values = {"neff": compiled.neff, "session_file": session, "executions": executions, "profile_nth": 1}
+    values: dict[str, Value] = {
+        "neff": compiled.neff,
+        "session_file": session,
+        "executions": executions,
+        "profile_nth": 1,
+    }
     run(tool, "capture", values, log=log, positional=pairs, timeout_s=3600.0)
     times: list[float] = []
     field = ""

@@ -71,7 +71,9 @@ def phase_failed(phase: str, log: Path | str, detail: str = "") -> PhaseError:
     tail = tuple(lines[-TAIL_LINES:])
     diagnosis = diagnose(lines)
     reason = diagnosis.cause if diagnosis else detail or (tail[-1].strip() if tail else "It said nothing.")
-    message = f"The {phase} phase failed: {reason[:1].lower()}{reason[1:]}"
+    if diagnosis:
+        reason = reason[:1].lower() + reason[1:]
+    message = f"The {phase} phase failed: {reason}"
     shown = "\n".join(f"    {line}" for line in tail)
     where = f" The whole log is {log}." if isinstance(log, Path) else ""
     hint = (diagnosis.mend if diagnosis else "The last lines of its log are below.") + where

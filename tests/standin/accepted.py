@@ -1,4 +1,4 @@
-"""What the tools accept on their command line, written from their documentation and independent of `collectors`.
+"""What the tools accept on their command line, from their documentation, independent of `collectors`.
 
 Sources: tools/neuron-explorer/how-to-profile-workload.rst (capture and inspect reference, view filters) and
 archive/profiler/neuron-profile-user-guide.rst of aws-neuron/aws-neuron-sdk at 2.32; SEEN are options public

@@ -15,7 +15,9 @@ def behave(monkeypatch: pytest.MonkeyPatch, manners: str = "", version: str = "2
     """Choose how the stand-in tools behave from here on, and put them on PATH."""
     monkeypatch.setenv("NEURON_STANDIN", manners)
     monkeypatch.setenv("NEURON_STANDIN_VERSION", version)
-    monkeypatch.setenv("PATH", os.pathsep.join([str(BIN), str(Path(sys.executable).parent), os.environ["PATH"]]))
+    monkeypatch.setenv(
+        "PATH", os.pathsep.join([str(BIN), str(Path(sys.executable).parent), os.environ["PATH"]])
+    )
 
 
 def machine(root: Path, instance: str = "trn2.48xlarge", **environ: str) -> Host:

@@ -1,7 +1,8 @@
-"""A stand-in for neuron-explorer and neuron-profile: documented behaviour, documented bad manners, no device.
+# ruff: noqa: T201 (a command-line tool prints)
+"""A stand-in for neuron-explorer and neuron-profile: documented behaviour and bad manners, no device.
 
-It accepts only what the documented command line accepts, so a wrong call of ours fails here. Manners are asked
-for in NEURON_STANDIN, comma-separated:
+It accepts only what the documented command line accepts, so a wrong call of ours fails here. Manners are
+asked for in NEURON_STANDIN, comma-separated:
 
     serves            `view` ignores --ingest-only and serves for ever after it is done
     headers-only      `view` writes table headers, never rows, and exits 0
@@ -21,7 +22,7 @@ import signal
 import sys
 from pathlib import Path
 
-from standin import accepted, tables
+from standin import accepted
 
 FAILURES = {
     "oom": "ERRO[0003] nrt_tensor_allocate: failed to allocate 5368709120 bytes on nd0 (NRT_RESOURCE)",
@@ -180,6 +181,8 @@ def _view(name: str, words: list[str], version: str) -> int:
 
 
 def _written(form: str, values: dict[str, str], uuid: str, version: str) -> int:
+    from standin import tables  # heavy: only when there is something to write
+
     if form == "summary-json":
         if "log-lines" in manners():
             print("WARN[0000] NeuronCore buffer usage simulation is disabled [summary-json] {skipped}")
@@ -196,6 +199,8 @@ def _written(form: str, values: dict[str, str], uuid: str, version: str) -> int:
 
 
 def _parquet(values: dict[str, str], uuid: str, version: str) -> int:
+    from standin import tables
+
     folder = Path(values.get("--output-file", "."))
     folder.mkdir(parents=True, exist_ok=True)
     content = tables.rows(uuid, version)
