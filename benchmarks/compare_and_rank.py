@@ -1,9 +1,9 @@
 """How long comparing and ranking take, and what the profiles' tables add to it.
 
-    python benchmarks/analysis.py
+    python benchmarks/compare_and_rank.py
 
-Figures to reach: comparing or ranking two runs of 50 launches well under the 300 ms of a page's zoom; the stalls
-of a profile of 100,000 instructions under 1 s.
+Figures to reach: comparing or ranking runs of 50 launches well under the 300 ms of a page's zoom; the stalls of
+a profile of 100,000 instructions under 1 s.
 """
 
 from __future__ import annotations
@@ -136,9 +136,8 @@ def main() -> None:
     plain = milliseconds(lambda: rank(base, machine=facts, alternatives=(tuned,)))
     with_tables = milliseconds(lambda: rank(base, machine=facts, tables=dict.fromkeys(base.profiles, small)))
     print(f"compare, {LAUNCHES} launches each: {milliseconds(lambda: compare(base, tuned)):.1f} ms")
-    print(
-        f"rank, {LAUNCHES} launches: {plain:.1f} ms; with tables of 1,000 rows: {with_tables / plain:.1f} times that"
-    )
+    ratio = with_tables / plain
+    print(f"rank, {LAUNCHES} launches: {plain:.1f} ms; with tables of 1,000 rows: {ratio:.1f} times that")
     print(f"stalls of {INSTRUCTIONS:,} instructions: {milliseconds(lambda: stalls(duration, big)):.0f} ms")
     print(f"lines of {INSTRUCTIONS:,} instructions: {milliseconds(lambda: lines(duration, big)):.0f} ms")
 
