@@ -2,8 +2,8 @@
 
     python benchmarks/compare_and_rank.py
 
-Figures to reach: comparing or ranking runs of 50 launches well under the 300 ms of a page's zoom; the stalls of
-a profile of 100,000 instructions under 1 s.
+Figures to reach: comparing or ranking runs of 50 launches well under the 300 ms of a page's zoom; the stalls
+of a profile of 100,000 instructions under 1 s.
 """
 
 from __future__ import annotations
