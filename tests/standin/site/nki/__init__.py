@@ -1,4 +1,4 @@
-"""Stand-in for nki: a kernel called on NumPy arrays leaves kernel.neff in the NKI_ARTIFACTS_DIR as imported."""
+"""Stand-in for nki: a kernel called on NumPy arrays leaves kernel.neff in NKI_ARTIFACTS_DIR as imported."""
 
 import inspect
 import os
