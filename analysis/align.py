@@ -31,7 +31,10 @@ def align(base: Run, candidate: Run) -> tuple[Group, ...]:
     for phase in phases:
         before = [launch for launch in base.launches if launch.phase == phase]
         after = [launch for launch in candidate.launches if launch.phase == phase]
-        joined = components(launch.covers or (launch.slot,) for launch in (*before, *after))
+        joined = components([launch.covers or (launch.slot,) for launch in (*before, *after)])
+        if phase == "kernel" and all(len({launch.slot for launch in side}) == 1 for side in (before, after)):
+            # Two single kernels are compared with each other, whatever their functions are called.
+            joined = (tuple(slot for slots in joined for slot in slots),)
         groups += [Group(phase, slots, _within(before, slots), _within(after, slots)) for slots in joined]
     return tuple(groups)
 

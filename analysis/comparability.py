@@ -51,23 +51,33 @@ _FIELDS: tuple[tuple[str, Severity, str], ...] = (
     ("base_tokens_per_s", "warns", "points are against different official throughputs: {a} and {b} tokens/s"),
 )
 
-# Environment and configuration keys that may move a number; every other key that differs is information.
-_WARNING_KEYS = frozenset(
-    [
-        "simulator_version",
-        "machine_tables",
-        "machine_table_hash",
-        "neuronx_cc",
-        "nki",
-        "runtime_version",
-        "profiler_version",
-        "instance_type",
-        "compiler_flags",
-        "seed",
-    ]
+# Words in the dotted name of an environment or configuration key. A kernel's arguments are its workload; a
+# version of anything below the kernels may move a number; what only names the run or repeats its fields is
+# left out.
+_KEY_WORDS: tuple[tuple[Severity, tuple[str, ...]], ...] = (
+    ("blocks", ("arguments",)),
+    ("warns", ("neuron", "nki", "simulator", "machine_table", "profiler", "driver", "runtime", "tools")),
+    ("warns", ("instance_type", "compiler", "seed")),
 )
-_UNREMARKABLE_KEYS = frozenset(
-    ["source_files", "kernels", "label", "argv", "command", "wall_s", "pid", "cwd", "git", "time"]
+_UNREMARKABLE = frozenset(
+    {
+        *(
+            "source_files",
+            "kernels",
+            "kernel",
+            "label",
+            "session",
+            "argv",
+            "command",
+            "git",
+            "time",
+            "pid",
+            "cwd",
+        ),
+        *("phase_seconds", "wall_s", "outputs", "compiled_model", "contest_dir", "interpreter"),
+        *("nki_flops_share", "nki_macs", "total_macs"),
+        *(name for name, _, _ in _FIELDS),
+    }
 )
 
 
@@ -133,10 +143,13 @@ def _mappings(where: str, base: Run, candidate: Run) -> Iterator[Unlikeness]:
     before, after = (dict(_flat(getattr(run, where))) for run in (base, candidate))
     for key in sorted(before.keys() | after.keys()):
         a, b = before.get(key), after.get(key)
-        if a == b or any(step in _UNREMARKABLE_KEYS or step.startswith("git_") for step in key.split(".")):
-            continue
-        severity: Severity = "warns" if key.split(".")[-1] in _WARNING_KEYS else "info"
-        yield Unlikeness(f"{where}.{key}", a, b, severity, f"{key}: {_shown(a)} and {_shown(b)}")
+        if a != b and not any(step in _UNREMARKABLE or step.startswith("git_") for step in key.split(".")):
+            yield Unlikeness(f"{where}.{key}", a, b, _gravity(key), f"{key}: {_shown(a)} and {_shown(b)}")
+
+
+def _gravity(key: str) -> Severity:
+    name = key.lower().replace("-", "_")
+    return next((severity for severity, words in _KEY_WORDS if any(word in name for word in words)), "info")
 
 
 def _git(base: Run, candidate: Run) -> Iterator[Unlikeness]:

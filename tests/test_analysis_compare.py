@@ -5,12 +5,14 @@ from dataclasses import replace
 
 import pytest
 from analysis_builders import launch, profile, run
+from hypothesis import given
+from hypothesis import strategies as st
 
 from analysis.align import align, components
 from analysis.asjson import as_json
 from analysis.compare import Comparison, Row, compare, waterfall
 from analysis.headlines import Headline
-from collectors.records import Check, Run, Sample
+from collectors.records import Check, Launch, Run, Sample
 
 
 def base_run() -> Run:
@@ -236,6 +238,72 @@ def test_single_kernel_runs_compare_by_kernel_time() -> None:
     comparison = compare(base, candidate)
     assert headline(comparison, "kernel").base == 1.0
     assert comparison.verdict.verdict == "faster"
+
+
+def test_two_kernels_of_other_names_are_compared_with_each_other_on_the_same_arguments() -> None:
+    base, candidate = (
+        run(
+            launch(name, "kernel", time_ns, profile_id=name),
+            prompt=None,
+            new_tokens=None,
+            configuration={"kernel": f"k.py::{name}", "arguments": {"x": "bf16[128,2048]"}},
+            with_profiles=(profile(name),),
+        )
+        for name, time_ns in (("router_v1", 1000), ("router_v2", 500))
+    )
+    comparison = compare(base, candidate)
+    (only,) = comparison.rows
+    assert only.slots == ("router_v1", "router_v2")
+    assert only.moved_ns == -500
+    assert comparison.verdict.verdict == "faster"
+    other = replace(candidate, configuration={"arguments": {"x": "bf16[128,4096]"}})
+    assert compare(base, other).verdict.verdict == "cannot tell"
+
+
+def test_tool_versions_warn_and_unknown_keys_inform() -> None:
+    base = replace(base_run(), environment={"packages": {"neuronx-cc": "2.23"}, "hostname": "a", "argv": "x"})
+    tuned = replace(
+        tuned_run(), environment={"packages": {"neuronx-cc": "2.24"}, "hostname": "b", "argv": "y"}
+    )
+    found = {each.name: each.severity for each in compare(base, tuned).differences}
+    assert found == {"environment.packages.neuronx-cc": "warns", "environment.hostname": "info"}
+
+
+@st.composite
+def random_runs(draw: st.DrawFn) -> tuple[Run, Run]:
+    """Two runs over the same five slots, each covered by launches of its own choosing."""
+
+    def one(name: str) -> Run:
+        launches: list[Launch] = []
+        for phase in ("prefill", "decode"):
+            left = list("abcde")
+            while left:
+                covers = tuple(left[: draw(st.integers(1, 3))])
+                left = left[len(covers) :]
+                if draw(st.booleans()) or phase == "decode":
+                    time, count = draw(st.integers(1, 10**6)), draw(st.integers(1, 10**4))
+                    launches.append(launch(covers[0], phase, time, count, covers=covers))
+        return run(*launches, run_id=name)
+
+    return one("base"), one("candidate")
+
+
+@given(random_runs())
+def test_rows_hold_every_launch_once_and_their_moves_close_the_sum(runs: tuple[Run, Run]) -> None:
+    base, candidate = runs
+    comparison = compare(base, candidate)
+    groups = align(base, candidate)
+    assert sum(len(group.base) for group in groups) == len(base.launches)
+    assert sum(len(group.candidate) for group in groups) == len(candidate.launches)
+    totals_ = [sum(each.count * each.time_ns for each in one.launches) for one in runs]
+    assert sum(each.moved_ns for each in comparison.rows) == totals_[1] - totals_[0]
+    last = waterfall(comparison)[-1]
+    assert last.start_ns + last.moved_ns == totals_[1]
+    e2e = headline(comparison, "e2e").difference
+    assert e2e is not None
+    assert e2e.low is not None
+    assert e2e.high is not None
+    assert e2e.low <= e2e.value <= e2e.high
 
 
 def test_a_comparison_is_plain_json() -> None:
