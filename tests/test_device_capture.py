@@ -10,14 +10,17 @@ import numpy as np
 import pytest
 from standin import tables
 from standin.machine import behave, machine
+from standin.tool import make_neff
 
 from collectors.device.bench import bench
 from collectors.device.capture import collect
 from collectors.device.failures import PhaseError
+from collectors.device.graphs import shot_of
 from collectors.device.host import Host
 from collectors.device.kernel import collect_kernel
 from collectors.device.processing import row_counts
 from collectors.device.settings import Settings
+from collectors.device.waterfall import Graph
 from collectors.errors import DeviceError, UsageError
 from collectors.records import Launch, Run
 from collectors.request import KernelRequest, ProfileRequest, Prompt
@@ -162,10 +165,21 @@ def test_wrong_logits_are_accuracy_zero_and_say_where(
     assert "Top k = None error 0.5000 > 0.05" in run.checks[0].detail
 
 
+def test_a_capture_without_memory_is_tried_again_with_one_buffer(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    behave(monkeypatch, "fail=oom@capture")
+    tool = machine(tmp_path / "root").tool()
+    neff = make_neff(tmp_path / "graph.neff", "tkg")
+    shot = shot_of(Graph("decode", 128), neff, None, tool, tmp_path, workers=4, dge=False)
+    assert shot.ntff.name == "decode_128_rank_0_exec_2.ntff"
+    assert any("--single-io" in warning for warning in shot.warnings)
+
+
 def test_a_failed_capture_falls_back_to_what_the_run_recorded(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    run = profiled(make_bed(monkeypatch, tmp_path, manners="fail=oom@capture"), accuracy=False)
+    run = profiled(make_bed(monkeypatch, tmp_path, manners="fail=busy@capture"), accuracy=False)
     assert any("first execution is shown" in warning for warning in run.warnings)
     assert any(row.slot == "router" for row in run.launches)
 

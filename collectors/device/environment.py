@@ -44,8 +44,9 @@ def profiling_environment(
     """`base` with the runtime's profiling on, writing below `output` (created; an absolute path)."""
     output = output.resolve()
     output.mkdir(parents=True, exist_ok=True)
-    inspect = dict(table()["environment"]["before_import"])
-    inspect["NEURON_RT_INSPECT_DEVICE_PROFILE"] = "0" if device_profile == "off" else device_profile
+    rows = table()["environment"]
+    inspect = dict(rows["before_import"])
+    inspect["NEURON_RT_INSPECT_DEVICE_PROFILE"] = rows["device_profile"][device_profile]
     inspect["NEURON_RT_INSPECT_OUTPUT_DIR"] = str(output)
     inspect["TORCH_NEURONX_NEFF_CACHE_DIR"] = str(output / "neffs")
     if dge_notifications:

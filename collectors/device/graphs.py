@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -20,7 +20,7 @@ from collectors.device.generation import DECODE, PREFILL
 from collectors.device.host import Tool
 from collectors.device.pairing import Pair, Pairing, identify, pick, sha256
 from collectors.device.processing import process
-from collectors.device.tools import capture
+from collectors.device.tools import Capture, capture
 from collectors.device.waterfall import Graph
 from collectors.errors import DeviceError
 from collectors.records import Artifact, Launch, Phase, Profile, Run
@@ -81,7 +81,7 @@ def shot_of(
     named = f"{graph.phase} bucket {graph.bucket}"
     session = folder / f"{graph.phase}_{graph.bucket}.ntff"
     try:
-        taken = capture(tool, neff, session, workers=workers, dge_notifications=dge)
+        taken = _captured(tool, neff, session, workers, dge)
     except PhaseError as error:
         if recorded is None or trace is None or trace.layout != "model":
             raise
@@ -124,6 +124,22 @@ def discard(folder: Path) -> None:
     """Remove a folder of intermediate files, if it is there."""
     if folder.exists():
         shutil.rmtree(folder)
+
+
+def _captured(tool: Tool, neff: Path, session: Path, workers: int, dge: bool) -> Capture:
+    """Capture; when the device's memory does not suffice, again with all tensors in one buffer.
+
+    `--single-io` keeps timings representative and makes outputs wrong, which a profile does not read
+    (neuron-profile user guide, "Out of memory when capturing a profile").
+    """
+    try:
+        return capture(tool, neff, session, workers=workers, dge_notifications=dge)
+    except PhaseError as error:
+        if "ran out of memory" not in error.message:
+            raise
+    taken = capture(tool, neff, session, workers=workers, dge_notifications=dge, single_io=True)
+    said = f"{neff.parent.name}: captured with --single-io, because the device's memory did not suffice."
+    return replace(taken, warnings=(*taken.warnings, said))
 
 
 def _recorded(neff: Path, pairing: Pairing | None) -> Pair | None:

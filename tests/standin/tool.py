@@ -130,7 +130,8 @@ def _capture(name: str, words: list[str], version: str) -> int:
     _check_inputs(positional, neff, values)
     nth = int(values.get("--profile-nth-exec", "1"))
     executions = max(int(values.get("--num-exec", "1")), nth)
-    _fail_if_asked("capture")
+    if "--single-io" not in values:
+        _fail_if_asked("capture")
     if "nan" in manners():
         print(FAILURES["nan"])
     if "no-ntff" not in manners():
