@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -252,3 +253,8 @@ def test_signals_add_up_the_tables() -> None:
         (0, "scalar"),
         (1, "tensor"),
     }
+
+
+def test_every_rule_is_documented() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "analysis.md").read_text(encoding="utf-8")
+    assert [rule for rule in RULES if f"| `{rule}` |" not in text] == []

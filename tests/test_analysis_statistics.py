@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from analysis.estimate import Part
 from analysis.statistics import (
@@ -131,3 +133,17 @@ def test_a_blocked_comparison_says_why() -> None:
     judgement = judge(Difference(100.0, -50.0, -51.0, -49.0, ""), blocked="different prompts")
     assert judgement.verdict == "cannot tell"
     assert judgement.reason == "different prompts"
+
+
+bounded = st.tuples(st.integers(1, 1000), st.integers(0, 500), st.integers(0, 500)).map(
+    lambda v: simulated(v[0], max(0, v[0] - v[1]), v[0] + v[2])
+)
+
+
+@given(st.lists(st.tuples(st.one_of(st.none(), bounded), bounded), min_size=1, max_size=6))
+def test_sharing_an_error_never_widens_an_interval(sides: list[tuple[Part | None, Part]]) -> None:
+    pairs = [Pair(base, candidate) for base, candidate in sides]
+    shared, apart = (difference_of_sums(pairs, shared_error=share) for share in (True, False))
+    assert shared.value == apart.value
+    assert None not in (shared.low, shared.high, apart.low, apart.high)
+    assert apart.low <= shared.low <= shared.value <= shared.high <= apart.high  # type: ignore[operator]
