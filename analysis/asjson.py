@@ -12,9 +12,11 @@ import numpy as np
 
 
 def as_json(value: Any) -> Any:
-    """Dataclasses become objects, tuples lists, NaN null, dates ISO 8601; the rest stays or is text."""
+    """Dataclasses become objects (with their properties), tuples lists, NaN null, dates ISO 8601."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: as_json(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        properties = [name for name, each in vars(type(value)).items() if isinstance(each, property)]
+        names = [field.name for field in dataclasses.fields(value)] + properties
+        return {name: as_json(getattr(value, name)) for name in names}
     if isinstance(value, Mapping):
         return {str(key): as_json(each) for key, each in value.items()}
     if isinstance(value, list | tuple | set | frozenset):

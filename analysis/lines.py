@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
 
 from analysis.columns import Array, Tables, exclusive, integers, table, texts
-from analysis.stalls import attributions
+from analysis.stalls import COMPUTE_ENGINES, Attribution, attributions
 
 Place = tuple[str, int] | None
 _LOCATION = re.compile(r"([^\s'\"\[\],:]+\.py):(\d+)")
@@ -59,32 +58,48 @@ def lines(duration_ns: int, tables: Tables) -> Lines | None:
         return None
     places, dma = _Places(rows), _Transfers(table(tables, "DmaPacketAggregated"))
     busiest = max(listed, key=lambda each: int(each.busy.sum()))
-    stall = places.sums(busiest.rows, busiest.waiting)
-    critical, name = places.sums(busiest.rows, busiest.busy), f"{busiest.engine}, core {busiest.core}"
+    sums = _Sums(
+        critical=places.sums(busiest.rows, busiest.busy),
+        stall=places.sums(busiest.rows, busiest.waiting),
+        engines={engine: _busy(listed, engine, places) for engine in COMPUTE_ENGINES},
+        instructions=places.sums(np.arange(rows.num_rows), np.ones(rows.num_rows, dtype=np.int64)),
+        dma=dma,
+    )
+    critical = f"{busiest.engine}, core {busiest.core}"
     if dma.busy_ns > busiest.busy.sum():
-        critical, name = dma.busy, f"dma, core {dma.core}"
-    engines: dict[str, dict[Place, int]] = defaultdict(dict)
-    for each in listed:
-        _add(engines[each.engine], places.sums(each.rows, each.busy))
-    counts = places.sums(np.arange(rows.num_rows), np.ones(rows.num_rows, dtype=np.int64))
-    found = [place for place in dict.fromkeys((*counts, *dma.bytes)) if place is not None]
-    made = [
-        Line(
+        sums, critical = replace(sums, critical=dma.busy), f"dma, core {dma.core}"
+    found = [place for place in dict.fromkeys((*sums.instructions, *dma.bytes)) if place is not None]
+    made = sorted(
+        (sums.line(place, duration_ns) for place in found), key=lambda each: each.share, reverse=True
+    )
+    unplaced = sums.critical.get(None, 0) + sums.stall.get(None, 0)
+    return Lines(critical, tuple(made), unplaced) if made else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Sums:
+    """Amounts by place."""
+
+    critical: Mapping[Place, int]
+    stall: Mapping[Place, int]
+    engines: Mapping[str, Mapping[Place, int]]
+    instructions: Mapping[Place, int]
+    dma: _Transfers
+
+    def line(self, place: tuple[str, int], duration_ns: int) -> Line:
+        critical, stall = self.critical.get(place, 0), self.stall.get(place, 0)
+        return Line(
             file=place[0],
             line=place[1],
-            critical_ns=critical.get(place, 0),
-            stall_ns=stall.get(place, 0),
-            share=(critical.get(place, 0) + stall.get(place, 0)) / duration_ns if duration_ns else 0.0,
-            engines={name: sums[place] for name, sums in engines.items() if sums.get(place)},
-            instructions=counts.get(place, 0),
-            dma_bytes=dma.bytes.get(place, 0),
-            transfers=dma.transfers.get(place, 0),
-            descriptors=dma.descriptors.get(place, 0),
+            critical_ns=critical,
+            stall_ns=stall,
+            share=(critical + stall) / duration_ns if duration_ns else 0.0,
+            engines={engine: sums[place] for engine, sums in self.engines.items() if sums.get(place)},
+            instructions=self.instructions.get(place, 0),
+            dma_bytes=self.dma.bytes.get(place, 0),
+            transfers=self.dma.transfers.get(place, 0),
+            descriptors=self.dma.descriptors.get(place, 0),
         )
-        for place in found
-    ]
-    ordered = tuple(sorted(made, key=lambda each: each.share, reverse=True))
-    return Lines(name, ordered, critical.get(None, 0) + stall.get(None, 0)) if ordered else None
 
 
 class _Places:
@@ -133,9 +148,14 @@ class _Transfers:
                 self.busy, self.core = busy, int(core)
 
 
-def _add(into: dict[Place, int], amounts: Mapping[Place, int]) -> None:
-    for place, amount in amounts.items():
-        into[place] = into.get(place, 0) + amount
+def _busy(listed: Sequence[Attribution], engine: str, places: _Places) -> dict[Place, int]:
+    """Working and issuing time of an engine of all cores, by place."""
+    whole: dict[Place, int] = {}
+    for each in listed:
+        if each.engine == engine:
+            for place, amount in places.sums(each.rows, each.busy).items():
+                whole[place] = whole.get(place, 0) + amount
+    return whole
 
 
 def _place(text: str) -> Place:

@@ -6,10 +6,9 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from analysis.align import Group, align, pairs
 from analysis.columns import Tables
-from analysis.comparability import shares_simulator, unlikenesses
 from analysis.evidence import evidence
+from analysis.known import Known, known_variants
 from analysis.machine_facts import MachineFacts
 from analysis.roofline import Bounds, bounds
 from analysis.rulebook import Checked, check_all
@@ -17,7 +16,6 @@ from analysis.rules.finding import CannotTell, Finding, Gain, ordered
 from analysis.rules.thresholds import MIN_GAIN_SHARE
 from analysis.score import Formula, Points, Scale, latency_of, points, scale_of
 from analysis.side import total_of
-from analysis.statistics import difference_of_sums
 from analysis.totals import Totals, totals
 from collectors.records import Launch, Phase, Run
 
@@ -29,17 +27,6 @@ class Range:
     low: float
     expected: float
     high: float
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """A faster variant another run has for the same slots, and its gain as a fraction of their time."""
-
-    run_id: str
-    label: str
-    variants: tuple[str, ...]
-    slots: tuple[str, ...]
-    gain: Gain
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +127,7 @@ def _context(
 ) -> _Context:
     scale, latency = scale_of(summed, run), latency_of(summed, formula)
     scored = scale if isinstance(scale, Scale) and score.value is not None else None
-    known = _known(run, alternatives)
+    known = known_variants(run, alternatives)
     return _Context(
         run, summed, whole_ns, machine, tables, known, scored, latency.value if latency else whole_ns
     )
@@ -154,53 +141,59 @@ def _grouped(launches: Sequence[Launch]) -> Iterator[tuple[Launch, ...]]:
 
 
 def _opportunity(launches: tuple[Launch, ...], context: _Context) -> Opportunity:
-    first, whole = launches[0], total_of(launches)
-    heaviest = max(launches, key=lambda launch: launch.count * launch.time_ns)
+    whole, steps = total_of(launches), context.totals.decode_steps
     judged = [_judge(launch, context) for launch in launches]
-    weights = [launch.count * launch.time_ns / whole if whole else 0.0 for launch in launches]
-    gain = Gain(
-        *(
-            math.fsum(
-                weight * getattr(each, end) for weight, (each, _, _) in zip(weights, judged, strict=True)
-            )
-            for end in ("low", "expected", "high")
-        )
-    )
-    _, limits, checked = judged[launches.index(heaviest)]
-    gain_ns = _scaled(gain, whole)
-    steps = context.totals.decode_steps
-    per_token = first.phase == "decode" and steps
-    known = context.known.get(id(heaviest))
+    heaviest = max(judged, key=lambda each: total_of((each.launch,)))
+    first, gain = heaviest.launch, _weighted(judged, whole)
+    gain_ns, decoding = _scaled(gain, whole), first.phase == "decode" and steps
     return Opportunity(
         phase=first.phase,
         slot=first.slot,
         covers=first.covers,
         variant=first.variant,
-        is_kernel=heaviest.profile_id is not None,
-        provenance=heaviest.provenance,
+        is_kernel=first.profile_id is not None,
+        provenance=first.provenance,
         launches=sum(launch.count for launch in launches),
         total_ns=whole,
         share=whole / context.whole_ns,
         gain=gain,
         gain_ns=gain_ns,
-        gain_ns_per_token=_scaled(gain, whole / steps) if per_token and steps else None,
+        gain_ns_per_token=_scaled(gain, whole / decoding) if decoding else None,
         gain_points=_points(gain_ns, context),
-        floor_ns=_floor(launches, [each[1] for each in judged]),
-        bound=_bound(limits, known),
-        why=_why(limits, checked, known),
-        advice=checked.findings[0].advice if checked.findings else "",
-        findings=checked.findings,
-        cannot_tell=checked.cannot_tell,
-        known=known,
+        floor_ns=_floor(judged),
+        bound=_bound(heaviest),
+        why=_why(heaviest),
+        advice=heaviest.checked.findings[0].advice if heaviest.checked.findings else "",
+        findings=heaviest.checked.findings,
+        cannot_tell=heaviest.checked.cannot_tell,
+        known=heaviest.known,
     )
 
 
-def _judge(launch: Launch, context: _Context) -> tuple[Gain, Bounds | None, Checked]:
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    launch: Launch
+    gain: Gain
+    limits: Bounds | None
+    checked: Checked
+    known: Known | None
+
+
+def _judge(launch: Launch, context: _Context) -> _Judged:
     profile = context.run.profiles.get(launch.profile_id or "")
     tables = context.tables.get(launch.profile_id or "")
     checked = check_all(evidence(context.run, launch, context.machine, tables, context.whole_ns))
     limits = bounds(profile, context.machine) if profile and context.machine else None
-    return combined(checked.findings, limits, context.known.get(id(launch))), limits, checked
+    known = context.known.get(id(launch))
+    return _Judged(launch, combined(checked.findings, limits, known), limits, checked, known)
+
+
+def _weighted(judged: Sequence[_Judged], whole: int) -> Gain:
+    """The gain of several launches as a fraction of their time together."""
+    if not whole:
+        return Gain(0.0, 0.0, 0.0)
+    saved = [_scaled(each.gain, total_of((each.launch,)) / whole) for each in judged]
+    return Gain(*(math.fsum(getattr(each, end) for each in saved) for end in ("low", "expected", "high")))
 
 
 def combined(findings: Sequence[Finding], limits: Bounds | None, known: Known | None = None) -> Gain:
@@ -233,33 +226,6 @@ def _half_way(limits: Bounds) -> float:
     return max(0.0, 1 - limits.overlap_ns / limits.duration_ns) / 2
 
 
-def _known(run: Run, alternatives: Sequence[Run]) -> dict[int, Known]:
-    """The fastest comparable variant per launch (by id); fused variants stand against all they cover."""
-    best: dict[int, Known] = {}
-    for other in alternatives:
-        if other.run_id == run.run_id or any(each.severity == "blocks" for each in unlikenesses(run, other)):
-            continue
-        for group in align(run, other):
-            faster = _faster(group, run, other)
-            for launch in group.base if faster else ():
-                if faster and (
-                    id(launch) not in best or faster.gain.expected > best[id(launch)].gain.expected
-                ):
-                    best[id(launch)] = faster
-    return best
-
-
-def _faster(group: Group, run: Run, other: Run) -> Known | None:
-    if not group.base or not group.candidate or total_of(group.candidate) >= total_of(group.base):
-        return None
-    difference = difference_of_sums(pairs(group), shared_error=shares_simulator(run, other))
-    if difference.low is None or difference.high is None or difference.high >= 0:
-        return None
-    gain = ordered(*(-end / difference.base for end in (difference.high, difference.value, difference.low)))
-    variants = tuple(dict.fromkeys(launch.variant for launch in group.candidate))
-    return Known(other.run_id, other.label, variants, group.slots, gain)
-
-
 def _points(gain_ns: Range, context: _Context) -> Range | None:
     scale, whole, latency = context.scale, context.whole_ns, context.latency_ns
     if scale is None:
@@ -271,26 +237,26 @@ def _points(gain_ns: Range, context: _Context) -> Range | None:
     )
 
 
-def _floor(launches: Sequence[Launch], limits: Sequence[Bounds | None]) -> float | None:
-    floors = [each.floor_ns if each else None for each in limits]
-    known = [
-        launch.count * floor for launch, floor in zip(launches, floors, strict=True) if floor is not None
-    ]
-    return math.fsum(known) if len(known) == len(launches) else None
+def _floor(judged: Sequence[_Judged]) -> float | None:
+    floors = [(each.launch.count, each.limits.floor_ns if each.limits else None) for each in judged]
+    known = [count * floor for count, floor in floors if floor is not None]
+    return math.fsum(known) if len(known) == len(floors) else None
 
 
-def _bound(limits: Bounds | None, known: Known | None) -> str:
+def _bound(judged: _Judged) -> str:
+    limits, known = judged.limits, judged.known
     if limits and limits.bound:
         return f"{limits.bound}: {limits.basis}"
     return f"variant {' + '.join(known.variants)} of {known.label}" if known else ""
 
 
-def _why(limits: Bounds | None, checked: Checked, known: Known | None) -> str:
+def _why(judged: _Judged) -> str:
+    limits, known = judged.limits, judged.known
     if known:
         what, now = " + ".join(known.slots), " + ".join(known.variants)
         return f"{now} in {known.label} does {what} in {known.gain.expected:.0%} less time"
-    if checked.findings:
-        return checked.findings[0].evidence
+    if judged.checked.findings:
+        return judged.checked.findings[0].evidence
     if limits and limits.attained is not None:
         return f"no rule fired; it reaches {limits.attained:.0%} of its {limits.bound} floor"
     return "no rule fired and no bound is known"

@@ -308,4 +308,7 @@ def test_rows_hold_every_launch_once_and_their_moves_close_the_sum(runs: tuple[R
 
 def test_a_comparison_is_plain_json() -> None:
     text = json.dumps(as_json(compare(base_run(), tuned_run())), allow_nan=False)
-    assert json.loads(text)["rows"][0]["slots"] == ["experts_decode"]
+    first = json.loads(text)["rows"][0]
+    assert first["slots"] == ["experts_decode"]
+    assert first["label"] == "experts_decode"
+    assert first["difference"]["relative"] == pytest.approx(-0.4)

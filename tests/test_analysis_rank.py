@@ -7,7 +7,8 @@ import pytest
 from analysis_builders import MACHINE, launch, profile, run
 
 from analysis.asjson import as_json
-from analysis.rank import Known, Opportunity, Ranking, combined, rank
+from analysis.known import Known
+from analysis.rank import Opportunity, Ranking, combined, rank
 from analysis.roofline import bounds
 from analysis.rules.finding import Finding, Gain
 from collectors.records import Run
