@@ -61,6 +61,12 @@ def test_packages_of_one_release_fit_and_of_two_do_not(tmp_path: Path) -> None:
     assert "nki 0.5.0 (SDK 2.31)" in finding(mixed, "versions").detail
 
 
+def test_a_release_that_does_not_know_the_chip_is_named(tmp_path: Path) -> None:
+    host = with_packages(machine(tmp_path, instance="trn3pd98.3xlarge"), nki="0.2.0")
+    assert host.target == "trn3"
+    assert finding(host, "versions").detail == "SDK 2.28 does not support trn3"
+
+
 def test_tools_older_than_the_runtime_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     behave(monkeypatch, version="2.29.18.0")
     host = with_packages(machine(tmp_path), aws_neuronx_runtime_lib="2.33.10.0")

@@ -120,6 +120,9 @@ def one_release(host: Host) -> Finding:
     if not known:
         return Finding("versions", None, "no Neuron package found", f"Install the Neuron SDK: {SETUP_GUIDE}")
     fitting = fitting_releases(known)
+    if fitting and host.target and host.target not in fitting[-1].targets:
+        detail = f"SDK {fitting[-1].sdk} does not support {host.target}"
+        return Finding("versions", False, detail, "Install SDK 2.29 or newer.")
     if fitting:
         return Finding("versions", True, f"all of SDK {' or '.join(row.sdk for row in fitting)}")
     listed = ", ".join(

@@ -1,4 +1,4 @@
-"""The one place that calls neuron-explorer or neuron-profile: `capture`, `view`, `inspect`.
+"""The one place that calls neuron-explorer or neuron-profile: `capture` and `view`.
 
 Argument lists are built from `versions.toml`. Everything a tool prints goes to a log file.
 """

@@ -17,16 +17,17 @@ Version = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """One SDK release. `packages` maps a package to its versions; a package not in it is not shipped."""
+    """One SDK release. `packages` maps a package to its versions; a package not in it is not shipped.
+
+    `nki_standalone` says whether its NKI compiles a kernel called with NumPy arrays, without torch.
+    """
 
     sdk: str
     date: str
     tools: tuple[str, ...]
     nki: str
-    nki_benchmark: bool
     nki_standalone: bool
     targets: tuple[str, ...]
-    system_profile: str
     packages: Mapping[str, tuple[str, ...]]
 
     @property

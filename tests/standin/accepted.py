@@ -1,6 +1,6 @@
 """What the tools accept on their command line, from their documentation, independent of `collectors`.
 
-Sources: tools/neuron-explorer/how-to-profile-workload.rst (capture and inspect reference, view filters) and
+Sources: tools/neuron-explorer/how-to-profile-workload.rst (capture reference, view filters) and
 archive/profiler/neuron-profile-user-guide.rst of aws-neuron/aws-neuron-sdk at 2.32; SEEN are options public
 scripts use though no reference lists them.
 """
@@ -86,8 +86,6 @@ SEEN = {
     "--ignore-nc-buf-usage": FLAG,
     "--ignore-instruction-hierarchy": FLAG,
 }
-
-INSPECT = {"-o": VALUE, "--output-dir": VALUE, "-n": VALUE, "--num-trace-events": VALUE}
 
 FORMATS = {
     "neuron-explorer": {"parquet", "json", "summary-json", "summary-text", "perfetto"},
