@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import csv
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from analysis_builders import launch, run
 
-from analysis.score import NO_TTFT, points
+from analysis.score import NO_TTFT, Scale, points
 from analysis.totals import totals
 from collectors.records import Check, Run, Sample
+
+RECORDS = Path(__file__).parents[2] / "shared" / "profiles" / "contest"
 
 
 def scored_run() -> Run:
@@ -61,3 +65,31 @@ def test_points_that_cannot_be_given_say_why(change: dict[str, object], reason: 
     result = points(totals(unscored), unscored)
     assert result.value is None
     assert reason in result.reason
+
+
+def test_a_published_record_is_scored_as_it_was() -> None:
+    """Prompt 0 on trn3 of the public entry thustorage/NKI-MoE: 4078.66 ms, 160.43 tokens/s, share 0.9929."""
+    scale = Scale(base_latency_ns=17138.28e6, base_tokens_per_s=37.87, tokens=640, share=0.9928958259432833)
+    assert scale.points_at(4078.6593294143677e6, 640e9 / 160.43040877196498) == pytest.approx(35.4752760909)
+
+
+@pytest.mark.skipif(not RECORDS.exists(), reason="published score records are not here")
+def test_every_published_record_is_scored_as_it_was() -> None:
+    rows = [
+        row
+        for path in RECORDS.glob("*_score_records.csv")
+        for row in csv.DictReader(path.read_text().splitlines())
+    ]
+    assert rows
+    for row in rows:
+        number = {
+            key: float(row[key]) for key in row if key.endswith(("latency", "throughput", "ratio", "score"))
+        }
+        scale = Scale(number["base_latency"] * 1e6, number["base_throughput"], 640, number["nki_flop_ratio"])
+        latency, e2e = number["latency"] * 1e6, 640e9 / number["throughput"]
+        assert scale.latency_ratio(latency) == pytest.approx(number["reduced_latency"])
+        assert scale.throughput_ratio(e2e) == pytest.approx(number["increased_throughput"])
+        # main.py multiplied by the share alone until 2026-04-20; forks took the change when they merged it.
+        product = (row["accuracy"] in ("1", "True")) * scale.points_at(latency, e2e)
+        versions = (product, product * scale.share / (1 + scale.share))
+        assert any(number["final_score"] == pytest.approx(score) for score in versions)
