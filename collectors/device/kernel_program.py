@@ -3,8 +3,8 @@
     python -m collectors.device.kernel_program SPEC EVENTS_FD
 
 From NKI 0.3 on a kernel called with NumPy arrays compiles alone and leaves `kernel.neff` in
-NKI_ARTIFACTS_DIR, which must be set before nki is imported (neuron-runtime/nrtpy tutorials). Before that,
-torch_neuronx.trace compiles it and leaves `graph.neff` in its compiler_workdir
+NKI_ARTIFACTS_DIR, which must be set before nki is imported (neuron-runtime/nrtpy tutorials). Before that, or
+where it leaves none, torch_neuronx.trace compiles it and leaves `graph.neff` in its compiler_workdir
 (nki/guides/use-neuron-profile).
 """
 
@@ -41,12 +41,21 @@ def run(spec: dict[str, Any], events: Events) -> None:
         kernel = load(Path(spec["file"]), spec["function"])
     arguments = {name: argument(given) for name, given in spec["arguments"].items()}
     launched = kernel[spec["lnc"]] if spec["lnc"] > 1 else kernel
+    folder = Path(spec["artifacts"])
     with events.phase("compile and execute"):
         result = (alone if spec["standalone"] else traced)(launched, arguments, spec)
+        if spec["standalone"] and newest_neff(folder) is None:
+            result = traced(launched, arguments, spec)
     outputs = result if isinstance(result, (tuple, list)) else [result]
     events.emit(FACTS, outputs=[described(output) for output in outputs])
-    found = sorted(Path(spec["artifacts"]).rglob("*.neff"), key=lambda path: path.stat().st_mtime)
-    events.emit(FACTS, neff=str(found[-1]) if found else None)
+    neff = newest_neff(folder)
+    events.emit(FACTS, neff=str(neff) if neff else None)
+
+
+def newest_neff(folder: Path) -> Path | None:
+    """The NEFF a compilation left last."""
+    found = sorted(folder.rglob("*.neff"), key=lambda path: path.stat().st_mtime)
+    return found[-1] if found else None
 
 
 def load(file: Path, function: str) -> Any:
