@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from analysis.columns import Array, Tables, engines, integers, known, table, texts, union
+from analysis.columns import Array, Tables, integers, known, table, texts, union
 from analysis.machine_facts import MachineFacts
-from analysis.stalls import EngineTime, stalls
+from analysis.stalls import ISSUING, WAITING, EngineTime, stalls
 from analysis.totals import totals
 from collectors.records import Launch, Profile, Run
 
@@ -22,7 +22,7 @@ class Signals:
     """What a profile's tables add up to. None where the table or the column is not there.
 
     `*_ns` sum durations. `queue_ns` is busy time by DMA queue, `core_busy_ns` the time any engine of a core
-    worked.
+    computed.
     """
 
     matmuls: int | None = None
@@ -143,7 +143,7 @@ def _is_fp32(rows: pa.Table) -> Array | None:
 
 def _core_busy(rows: pa.Table) -> dict[int, int]:
     cores, start, end = (integers(rows, name) for name in ("pcore_idx", "start_ts", "end_ts"))
-    work = ~(engines(rows).among("sync") | texts(rows, "opcode").among("EVENT_SEMAPHORE"))
+    work = ~texts(rows, "opcode").among(*ISSUING, *WAITING)
     mine = {int(core): (cores == core) & work for core in np.unique(cores)}
     return {core: union(start[rows_], end[rows_]) if rows_.any() else 0 for core, rows_ in mine.items()}
 
