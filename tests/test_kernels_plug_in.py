@@ -56,14 +56,12 @@ def test_a_missing_or_misshapen_router_weight_is_named() -> None:
 
 
 def test_the_plug_in_builds_on_the_real_source_of_nxd_inference() -> None:
-        pytest.skip("no clones of NxD and its Inference in NXD_CLONES or beside the repository")
+    """Clones of both repositories beside this one, or in NXD_CLONES."""
     root = Path(__file__).resolve().parents[1]
     where = Path(os.environ.get("NXD_CLONES", root.parent))
     clones = [where / "neuronx-distributed", where / "neuronx-distributed-inference"]
     if not all((clone / "src").is_dir() for clone in clones):
-        pytest.skip(
-            f"no clones of {' and '.join(c.name for c in clones)} in NXD_CLONES or beside the repository"
-        )
+        pytest.skip("no clones of NxD and its Inference in NXD_CLONES or beside the repository")
     recipe = root / "tests" / "recipes" / "plug_in_on_nxd_source.py"
     result = subprocess.run([sys.executable, recipe, *clones], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr[-2000:]
