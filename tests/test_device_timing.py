@@ -2,6 +2,7 @@
 
 import base64
 import json
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,6 +14,7 @@ from collectors.device.environment import base_environment, kernel_environment, 
 from collectors.device.failures import diagnose, phase_failed
 from collectors.device.generation import bucket_of
 from collectors.device.log_phases import logged_phases
+from collectors.device.model import model_class, plugged_kernels
 from collectors.device.nki_share import Macs, count_macs, hlo_file
 from collectors.device.settings import settings_from
 from collectors.device.waterfall import Graph, Timing, launches, timing
@@ -181,6 +183,19 @@ def test_a_kernels_environment_names_its_logical_core_and_artifacts(tmp_path: Pa
     assert (made["NEURON_LOGICAL_NC_CONFIG"], made["NKI_ARTIFACTS_DIR"]) == ("2", str(tmp_path))
     with pytest.raises(DeviceError, match="3 physical cores"):
         kernel_environment({}, tmp_path, 3)
+
+
+def test_only_slots_plugged_into_nxd_inference_are_credited_to_a_kernel(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plug_in = SimpleNamespace(MOE_SLOTS=frozenset({"router"}), CHOICE={}, NeuronQwen3MoeForCausalLM="class")
+    monkeypatch.setitem(sys.modules, "kernels.neuron_model", plug_in)
+    chosen = {"router": "tuned", "qkv": "tuned", "input_norm": "tuned"}
+    spec = {"contest_dir": None, "kernels": chosen}
+    assert model_class(spec) == "class"
+    assert plug_in.CHOICE == chosen
+    assert plugged_kernels(spec) == {"router": "tuned", "input_norm": "baseline", "final_norm": "baseline"}
+    assert plugged_kernels({**spec, "contest_dir": "/clone"}) == {}
 
 
 def test_settings_come_from_the_environment_and_refuse_nonsense(tmp_path: Path) -> None:

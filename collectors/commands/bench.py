@@ -11,7 +11,7 @@ from collectors.device.bench import Bench, Percentile
 
 
 def bench_json(result: Bench) -> str:
-    """One JSON object: the kernel, the clock, every sample and the percentiles with their intervals, in ns."""
+    """One JSON object: kernel, clock, every sample and the percentiles with their intervals, in ns."""
     return json.dumps(
         {
             "kernel": result.kernel,
