@@ -1,0 +1,93 @@
+"""Data movement costs: issuing it on an engine, and moving it through the DMA engines.
+
+Sources: AWS Neuron SDK docs, nki-dma-overview, nki-dma-bandwidth-guide, nki-dge; what is fitted says so in
+the machine table.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from simulator.machine.facts import Dma, Machine
+from simulator.trace import Instruction, Transfer
+
+
+class Movement(NamedTuple):
+    """Times of one transfer in ns.
+
+    `issue_ns`: the triggering engine is taken. `printed_ns`: the duration a profiler prints for the
+    instruction. `latency_ns`: from the instruction's start to the transfer's place in its queue. `work_ns`:
+    what each of its engines is busy when alone. `tail_ns`: from the last byte at full rate to completion.
+    `mask`: which of the engines take part, a bit each. `hbm_bytes`: bytes that cross the HBM stack.
+    """
+
+    issue_ns: float
+    printed_ns: float
+    latency_ns: float
+    work_ns: float
+    tail_ns: float
+    mask: int
+    hbm_bytes: int
+
+
+def movement(machine: Machine, instruction: Instruction) -> Movement:
+    """The costs of the transfer a DMA instruction starts."""
+    transfer = instruction.transfer
+    assert transfer is not None
+    dma = machine.dma
+    issue, printed, latency = _trigger(dma, transfer)
+    reads = transfer.source_memory == "hbm"
+    mask = _engines(dma, instruction, transfer)
+    return Movement(
+        issue,
+        printed,
+        latency + (dma.hbm_read_ns if reads else 0.0),
+        _work(dma, transfer, mask.bit_count()),
+        dma.read_tail_ns if reads else dma.write_tail_ns,
+        mask,
+        transfer.bytes * ((transfer.source_memory == "hbm") + (transfer.target_memory == "hbm")),
+    )
+
+
+def descriptor_time(dma: Dma, size: float, *, to_hbm: bool) -> float:
+    """Time of one descriptor of `size` bytes on one DMA engine."""
+    small = dma.small_write_ns if to_hbm and size < dma.small_write_bytes else 0.0
+    return dma.descriptor_ns + small + size / dma.bytes_per_ns
+
+
+def _trigger(dma: Dma, transfer: Transfer) -> tuple[float, float, float]:
+    """Engine time, printed duration and latency by descriptor generation."""
+    if transfer.dge == "hwdge":
+        issue = dma.hwdge_issue_ns + dma.hwdge_descriptor_ns * transfer.descriptors
+        return issue, issue, max(dma.hwdge_latency_ns, issue)
+    if transfer.dge == "swdge":
+        issue = dma.swdge_dynamic_ns if transfer.dynamic else dma.swdge_static_ns
+        return (
+            issue,
+            dma.swdge_issue_ns,
+            max(dma.swdge_latency_ns, issue + dma.swdge_latency_ns - dma.swdge_static_ns),
+        )
+    return dma.static_issue_ns, dma.static_issue_ns, dma.static_latency_ns
+
+
+def _engines(dma: Dma, instruction: Instruction, transfer: Transfer) -> int:
+    """An engine serves a fixed group of partitions; between HBM tensors descriptors spread over all."""
+    total = int(dma.engines)
+    group = int(dma.partitions_per_engine)
+    if transfer.partitions == 0:
+        return (1 << max(1, min(total, transfer.descriptors))) - 1
+    on_chip = instruction.writes if transfer.target_memory != "hbm" else instruction.reads
+    first = on_chip[0].row0 if on_chip else 0
+    last = first + transfer.partitions - 1
+    low, high = min(first // group, total - 1), min(last // group, total - 1)
+    return ((1 << (high - low + 1)) - 1) << low
+
+
+def _work(dma: Dma, transfer: Transfer, engines: int) -> float:
+    if transfer.transpose:
+        share = dma.transpose_from_hbm if transfer.source_memory == "hbm" else dma.transpose_from_sbuf
+        return transfer.bytes / (engines * dma.bytes_per_ns * share)
+    pieces = max(transfer.descriptors, transfer.bytes / dma.max_descriptor_bytes, 1)
+    to_hbm = transfer.target_memory == "hbm"
+    busiest = max(1.0, pieces / engines)
+    return busiest * descriptor_time(dma, transfer.bytes / pieces, to_hbm=to_hbm)

@@ -1,0 +1,258 @@
+"""The event loop: a core's five in-order engines, the DMA queues, and what they share.
+
+Events are handled in order of time, so shared things (DMA engines, HBM, PSUM banks, the SBUF port of
+VectorE and GpSimd, the throttle) see their users in the order the hardware would. A result's time is known
+when its instruction starts; that releases the instructions that wait for it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from heapq import heappop, heappush
+
+from simulator.errors import SimulatorError
+from simulator.timeline.plan import PLAIN, SCALAR, SHARED, TENSOR, TRANSFER, Plan
+from simulator.timeline.throttle import Throttle
+from simulator.timeline.transfers import Channels, Moving
+from simulator.trace import ENGINES
+
+_LANES = len(ENGINES)
+_NEVER = float("inf")
+
+
+class Clock(ABC):
+    """One scheduling of a plan. Subclasses say which instruction an engine takes next.
+
+    After `run()`: `start`, `end`, `ready` and `critical` by instruction, `moved` the transfers.
+    `end[g]` is when g's result is complete; for a transfer, when its issue is.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        count = len(plan.instructions)
+        cores = len(plan.trace.cores)
+        self.plan = plan
+        self.start = [-1.0] * count
+        self.end = [0.0] * count
+        self.ready = [0.0] * count
+        self.critical = [-1] * count
+        self.moved: list[tuple[Moving, float]] = []
+        self.left = self._count_edges(plan)
+        self.free = [0.0] * (cores * _LANES)
+        self.last = [-1] * (cores * _LANES)
+        self.events: list[tuple[float, int]] = []
+        self._remaining = count
+        self._channels = Channels(plan.machine)
+        self._throttle = [Throttle(plan.machine.tensor) for _ in range(cores)]
+        self._loaded: list[tuple[int, ...] | None] = [None] * cores
+        self._stream_start = [0.0] * cores
+        self._table = [0] * cores
+        banks = int(plan.machine.onchip.psum_banks)
+        self._bank_until = [[0.0] * banks for _ in range(cores)]
+        self._bank_user = [[-1] * banks for _ in range(cores)]
+        self._port_until = [0.0] * cores
+        self._port_user = [-1] * cores
+        self._arrived: dict[int, float] = {}
+        self._starters = {
+            PLAIN: self._plain,
+            TENSOR: self._tensor,
+            SCALAR: self._scalar,
+            SHARED: self._plain,
+            TRANSFER: self._transfer,
+        }
+
+    def run(self) -> None:
+        """Give every instruction its times; raises `SimulatorError` when the cores wait for each other
+        forever.
+        """
+        lanes = len(self.free)
+        events = self.events
+        self.begin()
+        while events:
+            now, code = heappop(events)
+            if code < lanes:
+                self.decide(now, code)
+            elif code > lanes:
+                self._arrive(now, code - lanes - 1)
+            elif now == self._channels.next_ns:
+                self._leave(now)
+        if self._remaining:
+            raise SimulatorError(
+                f"{self._remaining} instructions of {self.plan.trace.kernel} wait for each other forever.",
+                "Check that both cores take part in every barrier and exchange, in the same order.",
+            )
+
+    @abstractmethod
+    def begin(self) -> None:
+        """Wake the engines whose first instruction waits for nothing."""
+
+    @abstractmethod
+    def decide(self, now: float, lane: int) -> None:
+        """Let an engine take an instruction, or nothing."""
+
+    @abstractmethod
+    def released(self, g: int) -> None:
+        """Instruction g now waits for nothing but its engine."""
+
+    def _count_edges(self, plan: Plan) -> list[int]:
+        return list(plan.waits)
+
+    # ------------------------------------------------------------------ starting an instruction
+
+    def try_start(self, now: float, g: int) -> float:
+        """Start g, or return the time to ask again (`inf` when another core will wake the engine)."""
+        plan = self.plan
+        kind = plan.kind[g]
+        if kind != PLAIN:
+            until = self._blocked(now, g)
+            if until > now:
+                return until
+        if plan.partner[g] >= 0:
+            return self._meet(now, g)
+        self._starters[kind](now, g)
+        self._remaining -= 1
+        return now
+
+    def _meet(self, now: float, g: int) -> float:
+        other = self.plan.partner[g]
+        came = self._arrived.get(other)
+        if came is None:
+            self._arrived[g] = now
+            self.free[self.plan.lane[g]] = _NEVER
+            return _NEVER
+        self.free[self.plan.lane[other]] = came
+        for one, waited_for in ((g, -1), (other, g)):
+            self._starters[self.plan.kind[one]](now, one)
+            if waited_for >= 0 and now > came:
+                self.ready[one], self.critical[one] = now, waited_for
+            self._remaining -= 1
+        self.started(other)
+        return now
+
+    @abstractmethod
+    def started(self, g: int) -> None:
+        """Instruction g, held at an exchange, has started through its partner."""
+
+    def _blocked(self, now: float, g: int) -> float:
+        """Until when a PSUM bank or the shared port keeps g from starting."""
+        plan = self.plan
+        lane = plan.lane[g]
+        core = lane // _LANES
+        until = now
+        for bank in plan.banks[g]:
+            user = self._bank_user[core][bank]
+            if user >= 0 and self._bank_until[core][bank] > until and plan.lane[user] != lane:
+                until, self.critical[g] = self._bank_until[core][bank], user
+        if plan.cost[g].exclusive and self._port_until[core] > until:
+            user = self._port_user[core]
+            if plan.lane[user] != lane:
+                until, self.critical[g] = self._port_until[core], user
+        return until
+
+    def _plain(self, now: float, g: int) -> None:
+        cost = self.plan.cost[g]
+        self._finish(now, g, now + cost.issue_ns, now + cost.latency_ns)
+
+    def _scalar(self, now: float, g: int) -> None:
+        """An activation: a change of function set loads a table first, while it waits if it can."""
+        cost = self.plan.cost[g]
+        lane = self.plan.lane[g]
+        core = lane // _LANES
+        begin = now
+        if self._table[core] != cost.table:
+            self._table[core] = cost.table
+            begin = max(now, self.free[lane] + self.plan.machine.scalar.table_load_ns)
+        self._finish(now, g, begin + cost.issue_ns, begin + cost.latency_ns)
+
+    def _tensor(self, now: float, g: int) -> None:
+        """A matmul: weights load behind the previous one as far as they can; the throttle stretches the
+        stream.
+        """
+        cost = self.plan.cost[g]
+        lane = self.plan.lane[g]
+        core = lane // _LANES
+        reload = self.plan.reload[g]
+        exposed = 0.0
+        if reload is None or reload != self._loaded[core]:
+            self._loaded[core] = reload
+            since = max(self.ready[g], self._stream_start[core])
+            exposed = max(0.0, cost.load_ns - max(0.0, now - since))
+        stream = self._throttle[core].stretch(now + exposed, cost.issue_ns)
+        self._stream_start[core] = now + exposed
+        busy = now + exposed + stream
+        self._finish(now, g, busy, busy + cost.latency_ns - cost.issue_ns)
+
+    def _transfer(self, now: float, g: int) -> None:
+        moved = self.plan.movement[g]
+        assert moved is not None
+        lane = self.plan.lane[g]
+        self._take(now, g, now + moved.issue_ns, now + moved.printed_ns)
+        heappush(self.events, (now + moved.latency_ns, len(self.free) + 1 + g))
+        for c in self.plan.order_out[g]:
+            self.order_met(c)
+        self.last[lane] = g
+
+    def _finish(self, now: float, g: int, busy: float, end: float) -> None:
+        """Note the times of g and release what waited for it."""
+        plan = self.plan
+        lane = plan.lane[g]
+        self._take(now, g, busy, end)
+        self.last[lane] = g
+        if plan.kind[g] != PLAIN:
+            self._occupy(g, lane // _LANES, busy)
+        self._release(g, end, plan.semaphore_ns)
+        for c in plan.order_out[g]:
+            self.order_met(c)
+
+    def _take(self, now: float, g: int, busy: float, end: float) -> None:
+        lane = self.plan.lane[g]
+        if now > self.ready[g] and (self.critical[g] < 0 or self.free[lane] >= now):
+            self.critical[g] = self.last[lane]
+        self.start[g] = now
+        self.end[g] = end
+        self.free[lane] = busy
+
+    def _occupy(self, g: int, core: int, until: float) -> None:
+        for bank in self.plan.banks[g]:
+            self._bank_until[core][bank] = until
+            self._bank_user[core][bank] = g
+        if self.plan.cost[g].exclusive:
+            self._port_until[core] = until
+            self._port_user[core] = g
+
+    def _release(self, g: int, done: float, delay: list[float]) -> None:
+        ready, critical, left = self.ready, self.critical, self.left
+        for c in self.plan.out[g]:
+            t = done + delay[c]
+            if t > ready[c]:
+                ready[c] = t
+                critical[c] = g
+            left[c] -= 1
+            if not left[c]:
+                self.released(c)
+
+    @abstractmethod
+    def order_met(self, g: int) -> None:
+        """An instruction that g must follow on its engine was issued."""
+
+    # ------------------------------------------------------------------ transfers
+
+    def _arrive(self, now: float, g: int) -> None:
+        moved = self.plan.movement[g]
+        assert moved is not None
+        core = self.plan.lane[g] // _LANES
+        work = max(moved.work_ns, 1e-3)
+        moving = Moving(g, core, self.plan.queue[g], moved.mask, work, moved.hbm_bytes / work)
+        self._channels.arrive(now, moving)
+        self._watch()
+
+    def _leave(self, now: float) -> None:
+        for moving in self._channels.leave(now):
+            moved = self.plan.movement[moving.instruction]
+            assert moved is not None
+            self.moved.append((moving, now + moved.tail_ns))
+            self._release(moving.instruction, now + moved.tail_ns, self.plan.transfer_ns)
+        self._watch()
+
+    def _watch(self) -> None:
+        if self._channels.next_ns < _NEVER:
+            heappush(self.events, (self._channels.next_ns, len(self.free)))
