@@ -88,10 +88,16 @@ def profiled(bed: Bed, **changes: object) -> Run:
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """One whole run, shared by the tests that only look at it."""
+def shared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Bed, Run]:
+    """A bed whose model is compiled, and the whole run that compiled it."""
     with pytest.MonkeyPatch.context() as patch:
-        return profiled(make_bed(patch, tmp_path_factory.mktemp("bed")))
+        bed = make_bed(patch, tmp_path_factory.mktemp("bed"))
+        return bed, profiled(bed)
+
+
+@pytest.fixture(scope="module")
+def run(shared: tuple[Bed, Run]) -> Run:
+    return shared[1]
 
 
 def test_every_generation_and_every_call_is_kept(run: Run) -> None:
@@ -177,17 +183,20 @@ def test_a_capture_without_memory_is_tried_again_with_one_buffer(
 
 
 def test_a_failed_capture_falls_back_to_what_the_run_recorded(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, shared: tuple[Bed, Run]
 ) -> None:
-    run = profiled(make_bed(monkeypatch, tmp_path, manners="fail=busy@capture"), accuracy=False)
+    behave(monkeypatch, "fail=busy@capture")
+    run = profiled(shared[0], accuracy=False)
+    assert "compile" not in run.configuration["phase_seconds"], "an unchanged model is not compiled twice"
     assert any("first execution is shown" in warning for warning in run.warnings)
     assert any(row.slot == "router" for row in run.launches)
 
 
 def test_a_failed_profile_keeps_the_timing_and_says_why(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, shared: tuple[Bed, Run]
 ) -> None:
-    run = profiled(make_bed(monkeypatch, tmp_path, manners="fail=disk"), accuracy=False)
+    behave(monkeypatch, "fail=disk")
+    run = profiled(shared[0], accuracy=False)
     assert {row.slot for row in run.launches} == {"unattributed", "host"}
     assert any("the disk is full" in warning for warning in run.warnings)
     assert run.accuracy is None
