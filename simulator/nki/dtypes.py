@@ -1,0 +1,33 @@
+"""The dtypes of NKI as NumPy and ml_dtypes have them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from simulator.errors import BadKernel
+
+DTYPES: dict[str, np.dtype[Any]] = {
+    "bool_": np.dtype(np.bool_),
+    **{n: np.dtype(n) for n in ("int8", "int16", "int32", "uint8", "uint16", "uint32", "float16", "float32")},
+    "tfloat32": np.dtype(np.float32),
+    "bfloat16": np.dtype(ml_dtypes.bfloat16),
+    "float8_e4m3": np.dtype(ml_dtypes.float8_e4m3),
+    "float8_e4m3fn": np.dtype(ml_dtypes.float8_e4m3fn),
+    "float8_e5m2": np.dtype(ml_dtypes.float8_e5m2),
+    "float8_e8m0fnu": np.dtype(ml_dtypes.float8_e8m0fnu),
+}
+
+
+def dtype_of(value: Any) -> np.dtype[Any]:
+    """The NumPy dtype of an NKI dtype, a NumPy dtype or a name."""
+    if isinstance(value, np.dtype):
+        return value
+    if isinstance(value, str) and value in DTYPES:
+        return DTYPES[value]
+    try:
+        return np.dtype(value)
+    except TypeError:
+        raise BadKernel(f"{value!r} is not a dtype this machine has", "use one of nl's dtypes") from None

@@ -1,0 +1,212 @@
+"""Tensors as this machine holds them: NumPy views over storage, so that slicing a tensor is slicing an array."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+
+from simulator.errors import KernelRefused
+from simulator.nki.dtypes import dtype_of
+from simulator.trace import Memory, Region
+
+Array = np.ndarray[Any, Any]
+
+
+class Storage:
+    """The memory behind one allocation. `written` marks elements that hold a value; None once all do."""
+
+    __slots__ = (
+        "address",
+        "base",
+        "core",
+        "data",
+        "id",
+        "memory",
+        "name",
+        "role",
+        "row_bytes",
+        "rows",
+        "source",
+        "written",
+    )
+
+    def __init__(self, data: Array, memory: Memory, name: str, *, filled: bool, core: int | None) -> None:
+        self.data = data
+        self.base: int = data.__array_interface__["data"][0]
+        self.memory: Memory = memory
+        self.name = name
+        self.core = core
+        self.role = "scratch"
+        self.address: tuple[int, int] | None = None
+        self.source = 0
+        self.id = -1
+        if memory == "hbm":
+            self.row_bytes = (data.shape[-1] if data.ndim else 1) * data.itemsize
+            self.rows = data.nbytes // self.row_bytes if self.row_bytes else 0
+        else:
+            self.rows = data.shape[0]
+            self.row_bytes = data.nbytes // self.rows if self.rows else 0
+        self.written: Array | None = None if filled else np.zeros(data.shape, dtype=np.bool_)
+
+
+class NkiTensor:
+    """A view of a storage. `mask` is the same view of what has been written, None when all of it has.
+
+    `dynamic` says the address came from data, and `steered` are the regions that data was read from.
+    """
+
+    __slots__ = ("array", "buffer", "dynamic", "mask", "steered", "storage")
+
+    def __init__(
+        self,
+        storage: Storage,
+        array: Array,
+        buffer: str,
+        mask: Array | None = None,
+        dynamic: bool = False,
+        steered: tuple[Region, ...] = (),
+    ) -> None:
+        self.storage = storage
+        self.array = array
+        self.buffer = buffer
+        self.mask = mask
+        self.dynamic = dynamic
+        self.steered = steered
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Sizes of the view."""
+        return self.array.shape
+
+    @property
+    def ndim(self) -> int:
+        """Dimensions of the view."""
+        return self.array.ndim
+
+    @property
+    def size(self) -> int:
+        """Elements of the view."""
+        return int(self.array.size)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Element type of the view."""
+        return self.array.dtype
+
+    @property
+    def name(self) -> str:
+        """Name of the allocation."""
+        return self.storage.name
+
+    def _view(self, change: Any) -> NkiTensor:
+        mask = None if self.storage.written is None or self.mask is None else change(self.mask)
+        return NkiTensor(self.storage, change(self.array), self.buffer, mask, self.dynamic, self.steered)
+
+    def __getitem__(self, key: Any) -> NkiTensor:
+        if not isinstance(key, tuple):
+            key = (key,)
+        _check_bounds(self, key)
+        return self._view(lambda a: a[key])
+
+    def reshape(self, shape: tuple[int, ...]) -> NkiTensor:
+        """The same elements in row-major order under another shape."""
+        return self._view(lambda a: _reshaped(a, tuple(shape)))
+
+    def permute(self, dims: tuple[int, ...]) -> NkiTensor:
+        """Dimensions in another order."""
+        return self._view(lambda a: a.transpose(dims))
+
+    def expand_dim(self, dim: int) -> NkiTensor:
+        """A dimension of size one at `dim`."""
+        return self._view(lambda a: np.expand_dims(a, dim))
+
+    def squeeze_dim(self, dim: int) -> NkiTensor:
+        """Without the dimension of size one at `dim`."""
+        return self._view(lambda a: np.squeeze(a, dim))
+
+    def broadcast(self, dim: int, size: int) -> NkiTensor:
+        """`dim` (of size one) repeated `size` times with stride zero."""
+        shape = (*self.shape[:dim], size, *self.shape[dim + 1 :])
+        return self._view(lambda a: np.broadcast_to(a, shape))
+
+    def ap(
+        self,
+        pattern: list[list[int]],
+        offset: int | None = None,
+        scalar_offset: NkiTensor | None = None,
+        vector_offset: NkiTensor | None = None,
+        indirect_dim: int = 0,
+        dtype: Any = None,
+    ) -> NkiTensor:
+        """A hardware access pattern: [stride, count] pairs in elements from `offset`."""
+        storage, itemsize = self.storage, self.array.itemsize
+        start = self.array.__array_interface__["data"][0] - storage.base
+        steered, dynamic = self.steered, self.dynamic
+        if storage.memory == "hbm":
+            strides = [stride * itemsize for stride, _ in pattern]
+            start += (offset or 0) * itemsize
+        else:
+            free = storage.row_bytes // itemsize
+            strides = [storage.row_bytes, *(stride * itemsize for stride, _ in pattern[1:])]
+            start += (offset or 0) // free * storage.row_bytes + (offset or 0) % free * itemsize
+        if scalar_offset is not None:
+            step = int(np.prod(self.shape[indirect_dim + 1 :], dtype=np.int64))
+            start += int(scalar_offset.array.reshape(-1)[0]) * step * itemsize
+            steered, dynamic = (*steered, region_of(scalar_offset)), True
+        shape = tuple(count for _, count in pattern)
+        end = start + sum((n - 1) * s for n, s in zip(shape, strides, strict=True)) + itemsize
+        if start < 0 or end > storage.data.nbytes:
+            raise KernelRefused(f"the access pattern leaves tensor {storage.name!r}", rule="bounds")
+        flat = storage.data.view(np.uint8).reshape(-1)[start : start + itemsize].view(self.array.dtype)
+        mask = None
+        if storage.written is not None:
+            inner = storage.data.itemsize
+            mask = as_strided(
+                storage.written.reshape(-1)[start // inner :], shape, [s // inner for s in strides]
+            )
+        view = NkiTensor(storage, as_strided(flat, shape, strides), self.buffer, mask, dynamic, steered)
+        return view if dtype is None else view.view(dtype)
+
+    def view(self, dtype: Any) -> NkiTensor:
+        """The same bytes as another dtype."""
+        other = dtype_of(dtype)
+        return NkiTensor(self.storage, self.array.view(other), self.buffer, None, self.dynamic, self.steered)
+
+
+def _check_bounds(tensor: NkiTensor, key: tuple[Any, ...]) -> None:
+    for size, part in zip(tensor.array.shape, key, strict=False):
+        if isinstance(part, slice):
+            if part.stop is not None and part.stop > size:
+                raise KernelRefused(
+                    f"slice end {part.stop} is over {size} in tensor {tensor.name!r}", rule="bounds"
+                )
+        elif isinstance(part, int | np.integer) and not -size <= part < size:
+            raise KernelRefused(f"index {part} is outside {size} in tensor {tensor.name!r}", rule="bounds")
+
+
+def _reshaped(array: Array, shape: tuple[int, ...]) -> Array:
+    view = array.reshape(shape)
+    if not np.shares_memory(view, array) and array.size:
+        raise KernelRefused("a reshape of this strided view would need a copy", rule="reshape")
+    return view
+
+
+def region_of(tensor: NkiTensor) -> Region:
+    """The bounding box of a view: exact unless it is strided."""
+    storage, array = tensor.storage, tensor.array
+    start = array.__array_interface__["data"][0] - storage.base
+    row_bytes = storage.row_bytes
+    rows = 0
+    inner = array.itemsize
+    for size, stride in zip(array.shape, array.strides, strict=True):
+        if stride >= row_bytes and stride % row_bytes == 0:
+            rows += (size - 1) * (stride // row_bytes)
+        else:
+            inner += (size - 1) * stride
+    row0, byte0 = divmod(start, row_bytes)
+    if byte0 + inner <= row_bytes:
+        return Region(storage.id, row0, row0 + rows + 1, byte0, byte0 + inner)
+    last = (start + inner - 1) // row_bytes + rows
+    return Region(storage.id, row0, last + 1, 0, row_bytes)

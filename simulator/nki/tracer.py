@@ -1,0 +1,208 @@
+"""What runs now: the core, its instructions so far, and the tensors and source lines they name."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from typing import Any
+
+import numpy as np
+
+from simulator.errors import KernelRefused, SimulatorError
+from simulator.nki.tensor import NkiTensor, Storage, region_of
+from simulator.trace import Engine, Instruction, Source, Tensor, Transfer
+
+
+class Launch:
+    """One launch: what its cores share."""
+
+    def __init__(self, target: str, lnc: int, *, values: bool, record: bool) -> None:
+        self.target = target
+        self.lnc = lnc
+        self.values = values
+        self.record = record
+        self.cores: list[list[Instruction]] = [[] for _ in range(lnc)]
+        self.tensors: list[Tensor] = []
+        self.sources: list[Source] = []
+        self.source_ids: dict[tuple[Any, int], int] = {}
+        self.shared: dict[tuple[str, int], Storage] = {}
+        self.user_files: dict[str, bool] = {}
+        self.handover = Handover(lnc)
+        self.steering: set[str] = set()
+
+    def add_storage(self, storage: Storage) -> None:
+        """Give a storage its id and its row in the trace."""
+        storage.id = len(self.tensors)
+        self.tensors.append(
+            Tensor(
+                storage.id,
+                storage.name,
+                storage.memory,
+                tuple(storage.data.shape),
+                storage.data.dtype.name,
+                storage.rows,
+                storage.row_bytes,
+                storage.core,
+                storage.role,
+                storage.address,
+                storage.source,
+            )
+        )
+
+
+class Handover:
+    """Lets one core run at a time; a core gives way when it meets an exchange."""
+
+    def __init__(self, cores: int) -> None:
+        self.condition = threading.Condition()
+        self.turn = 0
+        self.payloads: dict[tuple[int, int], Any] = {}
+        self.done = [False] * cores
+        self.failed: BaseException | None = None
+
+    def refuse(self, program: Program) -> KernelRefused:
+        """The other core never comes."""
+        return KernelRefused(
+            f"core {program.core} waits for an exchange the other core never reaches",
+            "make both cores call sendrecv and core_barrier in the same order",
+            rule="rendezvous",
+        )
+
+
+class Program:
+    """One core's execution of the kernel."""
+
+    def __init__(self, launch: Launch, core: int) -> None:
+        self.launch = launch
+        self.core = core
+        self.shared_count: dict[str, int] = {}
+        self.names: dict[str, int] = {}
+        self.in_order = 0
+        self.exchanges = 0
+
+
+_local = threading.local()
+
+
+def current() -> Program:
+    """The program that runs in this thread."""
+    program = getattr(_local, "program", None)
+    if program is None:
+        raise SimulatorError(
+            "an nki call ran outside a kernel launch", "profile the kernel with `collectors profile --kernel`"
+        )
+    return program
+
+
+def set_current(program: Program | None) -> None:
+    """Make `program` the one this thread runs."""
+    _local.program = program
+
+
+_HERE = __name__.rpartition(".")[0]
+
+
+def location(launch: Launch) -> int:
+    """Index of the source line of the innermost frame outside this package."""
+    frame = sys._getframe(2)
+    while frame is not None and frame.f_globals.get("__name__", "").startswith(_HERE):
+        frame = frame.f_back
+    if frame is None:
+        return 0
+    key = (frame.f_code, frame.f_lineno)
+    found = launch.source_ids.get(key)
+    if found is None:
+        found = launch.source_ids[key] = len(launch.sources)
+        launch.sources.append(Source(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name))
+    return found
+
+
+class Handle:
+    """What a call returns: an instruction others can be made to follow."""
+
+    __slots__ = ("instruction",)
+
+    def __init__(self, instruction: Instruction | None) -> None:
+        self.instruction = instruction
+
+    def depends_on(self, *producers: Handle, **_: Any) -> Handle:
+        """Start only after `producers` are complete."""
+        if self.instruction is not None:
+            mine = tuple(p.instruction.index for p in producers if p.instruction is not None)
+            self.instruction.after += mine
+        return self
+
+
+def emit(
+    call: str,
+    opcode: str,
+    engine: Engine,
+    dst: tuple[NkiTensor, ...],
+    src: tuple[NkiTensor, ...],
+    elements: int,
+    *,
+    macs: int = 0,
+    name: str | None = None,
+    transfer: Transfer | None = None,
+    rendezvous: int | None = None,
+    **attributes: Any,
+) -> Handle:
+    """Record one instruction that writes `dst` and reads `src`; marks `dst` written, refuses unwritten `src`."""
+    program = current()
+    launch = program.launch
+    for tensor in src:
+        if tensor.mask is not None and tensor.storage.written is not None and not tensor.mask.all():
+            raise KernelRefused(
+                f"{call} reads {tensor.storage.name!r} where nothing was written",
+                "write the tile first (memset, dma_copy)",
+                rule="uninitialised",
+            )
+    for tensor in dst:
+        if tensor.mask is not None and tensor.storage.written is not None:
+            tensor.mask[...] = True
+            if tensor.mask.size == tensor.storage.written.size or tensor.storage.written.all():
+                tensor.storage.written = None
+    if not launch.record:
+        return Handle(None)
+    instructions = launch.cores[program.core]
+    reads = tuple([region_of(t) for t in src]) + tuple([r for t in (*src, *dst) for r in t.steered])
+    first = dst[0] if dst else src[0]
+    instruction = Instruction(
+        len(instructions),
+        program.core,
+        engine,
+        call,
+        opcode,
+        first.array.shape[0] if first.array.ndim else 1,
+        elements,
+        tuple([t.array.dtype.name for t in (*dst, *src)]),
+        tuple([t.storage.memory for t in (*dst, *src)]),
+        reads,
+        tuple([region_of(t) for t in dst]),
+        location(launch),
+        attributes,
+        macs,
+        transfer,
+        name,
+        (),
+        rendezvous,
+        program.in_order > 0,
+    )
+    instructions.append(instruction)
+    return Handle(instruction)
+
+
+def free_elements(tensor: NkiTensor) -> int:
+    """Elements per partition."""
+    array = tensor.array
+    return array.size // array.shape[0] if array.ndim and array.shape[0] else int(array.size)
+
+
+def refused(message: str, hint: str, rule: str) -> KernelRefused:
+    """A refusal; `execute` adds file and line."""
+    return KernelRefused(message, hint, rule=rule)
+
+
+def f32(array: Any) -> Any:
+    """Values as the engines compute them: float32, integers as they are."""
+    return array if array.dtype.kind in "iub" else array.astype(np.float32)
