@@ -36,9 +36,12 @@ class ScheduledTransfer:
 class Timeline:
     """Start and end of every instruction and transfer under one scheduling rule.
 
-    `start_ns[c]`, `end_ns[c]`, `ready_ns[c]` are arrays over core c's instructions; `ready_ns` is when data and
-    semaphores allowed the instruction to start, so `start - ready` is waiting for the engine. `critical[c]` is
-    the index of what each instruction waited for last, as (core, index), or None.
+    `start_ns[c]`, `end_ns[c]`, `ready_ns[c]` are arrays over core c's instructions; `ready_ns` is when data
+    and semaphores allowed the instruction to start, so `start - ready` is waiting for the engine.
+    `critical[c]` is the index of what each instruction waited for last, as (core, index), or None. `end_ns`
+    is when a result is complete, so an engine's pipelined instructions overlap; a DMA instruction's is its
+    issue, the movement is in `transfers`. `table_loads` are loads of an activation table as (core, start,
+    end); `throttled_ns[c]` is the time core c's tensor engine streamed below its full rate.
     """
 
     order: str
@@ -50,6 +53,8 @@ class Timeline:
     transfers: tuple[ScheduledTransfer, ...]
     sbuf_peak_bytes: int
     psum_peak_banks: int
+    table_loads: tuple[tuple[int, float, float], ...] = ()
+    throttled_ns: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +80,9 @@ def simulate(
     Raises `KernelRefused`, `UnknownName` or `BadKernel`.
     """
     from simulator.nki.execute import execute
+    from simulator.timeline.plan import prepare
     from simulator.timeline.schedule import schedule
 
     trace = execute(kernel, arguments, target=target, lnc=lnc, values=values)
-    return Simulation(trace, schedule(trace, "as_written"), schedule(trace, "list"))
+    plan = prepare(trace)
+    return Simulation(trace, schedule(trace, "as_written", plan), schedule(trace, "list", plan))

@@ -23,7 +23,8 @@ _NEVER = float("inf")
 class Clock(ABC):
     """One scheduling of a plan. Subclasses say which instruction an engine takes next.
 
-    After `run()`: `start`, `end`, `ready` and `critical` by instruction, `moved` the transfers.
+    After `run()`: `start`, `end`, `ready` and `critical` by instruction, `moved` the transfers,
+    `table_loads` and `throttle` by core.
     `end[g]` is when g's result is complete; for a transfer, when its issue is.
     """
 
@@ -42,7 +43,8 @@ class Clock(ABC):
         self.events: list[tuple[float, int]] = []
         self._remaining = count
         self._channels = Channels(plan.machine)
-        self._throttle = [Throttle(plan.machine.tensor) for _ in range(cores)]
+        self.table_loads: list[tuple[int, float, float]] = []
+        self.throttle = [Throttle(plan.machine.tensor) for _ in range(cores)]
         self._loaded: list[tuple[int, ...] | None] = [None] * cores
         self._stream_start = [0.0] * cores
         self._table = [0] * cores
@@ -160,7 +162,9 @@ class Clock(ABC):
         begin = now
         if self._table[core] != cost.table:
             self._table[core] = cost.table
-            begin = max(now, self.free[lane] + self.plan.machine.scalar.table_load_ns)
+            load = self.plan.machine.scalar.table_load_ns
+            self.table_loads.append((core, self.free[lane], self.free[lane] + load))
+            begin = max(now, self.free[lane] + load)
         self._finish(now, g, begin + cost.issue_ns, begin + cost.latency_ns)
 
     def _tensor(self, now: float, g: int) -> None:
@@ -176,7 +180,7 @@ class Clock(ABC):
             self._loaded[core] = reload
             since = max(self.ready[g], self._stream_start[core])
             exposed = max(0.0, cost.load_ns - max(0.0, now - since))
-        stream = self._throttle[core].stretch(now + exposed, cost.issue_ns)
+        stream = self.throttle[core].stretch(now + exposed, cost.issue_ns)
         self._stream_start[core] = now + exposed
         busy = now + exposed + stream
         self._finish(now, g, busy, busy + cost.latency_ns - cost.issue_ns)

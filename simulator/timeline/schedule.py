@@ -40,6 +40,8 @@ def schedule(trace: Trace, order: Order, plan: Plan | None = None) -> Timeline:
         transfers=transfers,
         sbuf_peak_bytes=max((p.sbuf_peak_bytes for p in plan.placements), default=0),
         psum_peak_banks=max((p.psum_peak_banks for p in plan.placements), default=0),
+        table_loads=tuple(clock.table_loads),
+        throttled_ns=tuple(t.throttled_ns for t in clock.throttle),
     )
 
 

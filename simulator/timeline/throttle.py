@@ -16,6 +16,7 @@ class Throttle:
     """The rate of one core's tensor engine over time; `stretch` must be called in order of time."""
 
     engine: TensorEngine
+    throttled_ns: float = 0.0
     _window: int = 0
     _work_ns: float = 0.0
     _slow: bool = True
@@ -29,8 +30,10 @@ class Throttle:
             room = (self._window + 1) * length - (start_ns + time)
             if work <= room * rate:
                 self._work_ns += work
+                self.throttled_ns += work / rate if self._slow else 0.0
                 return time + work / rate
             self._work_ns += room * rate
+            self.throttled_ns += room if self._slow else 0.0
             time += room
             work -= room * rate
             self._enter(self._window + 1)
