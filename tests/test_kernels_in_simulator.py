@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from kernels.checks import Case, cases, judge
+from kernels.registry import PRESETS, VARIANTS, Variant, kernel_choice
+from kernels.shapes import RANK, Situation, arguments
+from kernels.small_model import check_small_model
+from simulator.api import KernelRef, Simulation, simulate
+from simulator.nki.execute import execute
+
+Results = tuple[np.ndarray[Any, Any], ...]
+
+
+def run(function: str, module: str, made: dict[str, Any], target: str = "trn3", lnc: int = 2) -> Results:
+    return execute(KernelRef(function, module=module), made, target=target, lnc=lnc).results
+
+
+def run_kernel(kernel: Variant, made: dict[str, Any]) -> Results:
+    return run(kernel.function, kernel.module, made)
+
+
+def check(case: Case, **how: Any) -> None:
+    made = case.make()
+    verdict = judge(case, made, run(case.function, case.module, made, **how))
+    assert verdict.passed, f"{case.name}: {verdict.detail}, error {verdict.error}"
+
+
+SMALL = [case for v in VARIANTS for case in cases(v.slot, v.name) if case.name.startswith("small")]
+HEAVY = {"experts_prefill", "experts_prompt", "experts_prefill_grouped"}
+ON_RANK_SHAPES = [
+    case
+    for v in VARIANTS
+    for case in cases(v.slot, v.name)
+    if case.name.startswith("rank") and case.function not in HEAVY
+]
+
+
+def name_of(case: Case) -> str:
+    return f"{case.slot}={case.variant}: {case.name}"
+
+
+@pytest.mark.parametrize("case", SMALL, ids=name_of)
+def test_a_kernel_is_right_on_small_and_awkward_inputs(case: Case) -> None:
+    check(case)
+
+
+@pytest.mark.parametrize("case", ON_RANK_SHAPES, ids=name_of)
+def test_a_kernel_is_right_on_the_shapes_of_a_rank(case: Case) -> None:
+    check(case)
+
+
+@pytest.mark.parametrize("kernel", VARIANTS, ids=lambda v: f"{v.slot}={v.name}")
+def test_a_kernel_runs_on_trn2_and_on_one_core(kernel: Variant) -> None:
+    case = next(c for c in cases(kernel.slot, kernel.name) if c.name.startswith("small"))
+    check(case, target="trn2")
+    check(case, lnc=1)
+
+
+@pytest.mark.parametrize("choice", ["baseline", "tuned", "tuned,experts_decode=routed"])
+def test_the_small_model_through_the_kernels_matches_transformers(choice: str) -> None:
+    verdict = check_small_model(kernel_choice(choice), run_kernel, steps=3)
+    assert verdict.passed, verdict.detail
+
+
+def timed(slot: str, name: str, at: Situation) -> Simulation:
+    (kernel,) = [v for v in VARIANTS if v.slot == slot and v.name == name]
+    made = arguments(kernel, RANK, at, 1)
+    return simulate(KernelRef(kernel.function, module=kernel.module), made)
+
+
+DECODE = Situation(1, 1, 640, 400)
+
+
+@pytest.mark.parametrize(
+    "slot",
+    [slot for slot, name in PRESETS["tuned"].items() if name != "baseline" and slot != "experts_prefill"],
+)
+def test_a_tuned_kernel_takes_less_time_than_the_baselines_it_covers(slot: str) -> None:
+    name = PRESETS["tuned"][slot]
+    (kernel,) = [v for v in VARIANTS if v.slot == slot and v.name == name]
+    at = DECODE if "decode" in kernel.phases else Situation(128, 14, 128, 13)
+    tuned = timed(slot, name, at).as_written.duration_ns
+    plain = sum(timed(covered, "baseline", at).as_written.duration_ns for covered in kernel.covers)
+    assert tuned < plain
+
+
+def test_the_prefetched_experts_move_the_same_weights_in_far_fewer_transfers() -> None:
+    def weight_transfers(simulation: Simulation) -> list[int]:
+        moved = [i.transfer for core in simulation.trace.cores for i in core if i.transfer is not None]
+        return [t.bytes for t in moved if t.dynamic]
+
+    plain = weight_transfers(timed("experts_decode", "baseline", DECODE))
+    tuned = weight_transfers(timed("experts_decode", "prefetched", DECODE))
+    assert sum(plain) == sum(tuned) == 8 * 3 * 2048 * 192 * 2
+    assert len(tuned) * 4 < len(plain)
