@@ -14,11 +14,11 @@ from typing import Any, Literal
 import numpy as np
 from scipy import stats
 
-from collectors.device.capture import SOURCE_ROOT
 from collectors.device.children import Report, run_child, silent
 from collectors.device.environment import base_environment
 from collectors.device.failures import phase_failed
 from collectors.device.host import Host, Tool
+from collectors.device.job import SOURCE_ROOT
 from collectors.device.kernel import Compiled, compile_kernel
 from collectors.device.settings import Settings, settings_from
 from collectors.device.tools import Value, run, summary

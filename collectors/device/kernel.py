@@ -12,13 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from collectors.device.capture import SOURCE_ROOT, machine_facts, text_digest
 from collectors.device.children import Heard, Report, run_child, silent
 from collectors.device.detect import kernel_compiler, require_device
 from collectors.device.environment import base_environment, kernel_environment
 from collectors.device.failures import PhaseError, phase_failed
 from collectors.device.graphs import GraphProfile, Read, Shot, read_shot
 from collectors.device.host import Host
+from collectors.device.job import SOURCE_ROOT, text_digest
+from collectors.device.measured import machine_facts
 from collectors.device.settings import Settings, settings_from
 from collectors.device.tools import Capture, capture
 from collectors.device.versions import parse_version, releases
