@@ -51,8 +51,8 @@ def _fp32(engine: TensorEngine, instruction: Instruction) -> Cost:
 
 
 def _transpose(engine: TensorEngine, instruction: Instruction) -> Cost:
-    """A matmul against the identity: the data is stationary, its partitions are the moving rows."""
-    rows = max(instruction.partitions, min(engine.min_interval_cycles, instruction.elements))
+    """A matmul against the identity: the data is stationary, its partitions are the moving rows N."""
+    rows = _rows(engine, instruction)
     if not _is_fp32(instruction):
         return _cost(engine, rows * engine.row_cycles / engine.clock_ghz, engine.load_cycles)
     stream = rows * engine.transpose_fp32_passes * engine.fp32_pass_cycles / engine.clock_ghz
