@@ -138,7 +138,18 @@ def dma_copy(
         s = src.array
         if s.shape != dst.array.shape:
             s = s.reshape(dst.array.shape)
-        put(dst, s)
+        if dst.rows is not None:
+            r = dst.rows
+            r.flat[r.cells[r.inside]] = s[r.inside].astype(dst.array.dtype)
+            if dst.storage.written is not None:
+                dst.storage.written.reshape(-1)[r.cells[r.inside]] = True
+        elif src.rows is not None and not src.rows.inside.all():
+            if oob_mode.name == "error":
+                raise refused("dma_copy gathers a row outside the tensor", "use oob_mode.skip or fix the index", "bounds")
+            keep = src.rows.inside
+            dst.array[keep] = s[keep].astype(dst.array.dtype)
+        else:
+            put(dst, s)
     nbytes = dst.array.nbytes
     run = min(_runs(dst), _runs(src) * dst.array.itemsize // src.array.itemsize) or 1
     parts = next((t.array.shape[0] for t in (dst, src) if t.storage.memory != "hbm"), 0)

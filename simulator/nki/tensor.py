@@ -51,13 +51,24 @@ class Storage:
         self.written: Array | None = None if filled else np.zeros(data.shape, dtype=np.bool_)
 
 
+class Scatter:
+    """Where an indirectly addressed view lives: flat element indices, and which partitions are in bounds."""
+
+    __slots__ = ("cells", "flat", "inside")
+
+    def __init__(self, cells: Array, inside: Array, flat: Array) -> None:
+        self.cells = cells
+        self.inside = inside
+        self.flat = flat
+
+
 class NkiTensor:
     """A view of a storage. `mask` is the same view of what has been written, None when all of it has.
 
     `dynamic` says the address came from data, and `steered` are the regions that data was read from.
     """
 
-    __slots__ = ("array", "buffer", "dynamic", "mask", "steered", "storage")
+    __slots__ = ("array", "buffer", "dynamic", "mask", "rows", "steered", "storage")
 
     def __init__(
         self,
@@ -74,6 +85,7 @@ class NkiTensor:
         self.mask = mask
         self.dynamic = dynamic
         self.steered = steered
+        self.rows: Scatter | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -156,6 +168,8 @@ class NkiTensor:
             start += int(scalar_offset.array.reshape(-1)[0]) * step * itemsize
             steered, dynamic = (*steered, region_of(scalar_offset)), True
         shape = tuple(count for _, count in pattern)
+        if vector_offset is not None:
+            return self._gathered(start, shape, strides, vector_offset, indirect_dim)
         end = start + sum((n - 1) * s for n, s in zip(shape, strides, strict=True)) + itemsize
         if start < 0 or end > storage.data.nbytes:
             raise KernelRefused(f"the access pattern leaves tensor {storage.name!r}", rule="bounds")
@@ -168,6 +182,28 @@ class NkiTensor:
             )
         view = NkiTensor(storage, as_strided(flat, shape, strides), self.buffer, mask, dynamic, steered)
         return view if dtype is None else view.view(dtype)
+
+    def _gathered(
+        self,
+        start: int,
+        shape: tuple[int, ...],
+        strides: list[int],
+        vector_offset: NkiTensor,
+        indirect_dim: int,
+    ) -> NkiTensor:
+        """Partition i of the view is at the row that element i of `vector_offset` names."""
+        storage, itemsize = self.storage, self.array.itemsize
+        step = int(np.prod(self.shape[indirect_dim + 1 :], dtype=np.int64)) * itemsize
+        index = vector_offset.array.reshape(-1).astype(np.int64)[: shape[0]]
+        cells = start + index * step
+        for stride, count in zip(strides[1:], shape[1:], strict=True):
+            cells = cells[..., None] + np.arange(count) * stride
+        inside = (index >= 0) & (index < self.shape[indirect_dim])
+        flat = storage.data.view(np.uint8).reshape(-1).view(self.array.dtype)
+        cells = np.where(inside.reshape((-1,) + (1,) * (len(shape) - 1)), cells // itemsize, 0)
+        view = NkiTensor(storage, flat[cells], self.buffer, None, True, (region_of(vector_offset),))
+        view.rows = Scatter(cells, inside, flat)
+        return view
 
     def view(self, dtype: Any) -> NkiTensor:
         """The same bytes as another dtype."""
@@ -196,6 +232,8 @@ def _reshaped(array: Array, shape: tuple[int, ...]) -> Array:
 def region_of(tensor: NkiTensor) -> Region:
     """The bounding box of a view: exact unless it is strided."""
     storage, array = tensor.storage, tensor.array
+    if tensor.rows is not None:
+        return Region(storage.id, 0, storage.rows, 0, storage.row_bytes)
     start = array.__array_interface__["data"][0] - storage.base
     row_bytes = storage.row_bytes
     rows = 0
