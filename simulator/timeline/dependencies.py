@@ -24,12 +24,13 @@ class Edges:
 
 
 def find_edges(instructions: Sequence[Instruction], tensors: Sequence[Tensor], placement: Placement) -> Edges:
-    """The edges of one core's instructions, in program order."""
+    """The edges of one core's instructions; the compiler may reorder what they leave free."""
     boxes = find_boxes(instructions, tensors)
     count = len(instructions)
     edges = Edges([set() for _ in range(count)], [set() for _ in range(count)])
     _data(instructions, boxes, placement, edges)
     _author(instructions, edges)
+    _keep_order(instructions, edges)
     return edges
 
 
@@ -91,3 +92,18 @@ def _author(instructions: Sequence[Instruction], edges: Edges) -> None:
             if last_exchange >= 0:
                 edges.waits[index].add(last_exchange)
             last_exchange = index
+
+
+def _keep_order(instructions: Sequence[Instruction], edges: Edges) -> None:
+    """Loads an engine triggers keep their order, and so do its stores; a load may pass a store.
+
+    Assumed of the compiler: queues move one transfer after another, so urgent data behind later data waits for all
+    of it, and nothing is won by exchanging two loads.
+    """
+    last: dict[tuple[str, bool], int] = {}
+    for index, instruction in enumerate(instructions):
+        if instruction.transfer is not None:
+            kind = (instruction.engine, instruction.transfer.source_memory == "hbm")
+            if kind in last and last[kind] not in edges.waits[index]:
+                edges.orders[index].add(last[kind])
+            last[kind] = index

@@ -181,5 +181,6 @@ def way_to_the_end(plan: Plan) -> list[float]:
         moved = plan.movement[g]
         own = plan.cost[g].latency_ns if moved is None else moved.latency_ns + moved.work_ns + moved.tail_ns
         longest = max((way[c] + plan.semaphore_ns[c] for c in plan.out[g]), default=0.0)
-        way[g] = own + longest
+        in_order = max((way[c] for c in plan.order_out[g]), default=0.0)
+        way[g] = max(own + longest, plan.cost[g].issue_ns + in_order)
     return way
