@@ -116,6 +116,26 @@ def load_weight_tiles(weight: Any, start: int, size: int) -> Any:
     return tile
 
 
+def request_pieces(tiles: Any, source: Any, piece: int) -> None:
+    """tiles [128, depth, n] from HBM in pieces of the depth, taking turns on a hardware and a software queue.
+
+    Compute can start on the first piece while later ones arrive, at no cost in descriptor size.
+    """
+    depth = tiles.shape[1]
+    for place in range((depth + piece - 1) // piece):
+        low = place * piece
+        high = min(depth, low + piece)
+        if place % 2 == 0:
+            nisa.dma_copy(
+                dst=tiles[:, low:high, :],
+                src=source[:, low:high, :],
+                dge_mode=nisa.dge_mode.hwdge,
+                engine=nisa.engine.sync,
+            )
+        else:
+            nisa.dma_copy(dst=tiles[:, low:high, :], src=source[:, low:high, :], dge_mode=nisa.dge_mode.swdge)
+
+
 def contract(turned: Any, weight: Any, tokens: int, start: int, size: int) -> Any:
     """PSUM [tokens, size] = tokens x weight columns, both with K on partitions in blocks of 128."""
     acc = nl.ndarray((tokens, size), dtype=nl.float32, buffer=nl.psum)

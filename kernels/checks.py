@@ -21,7 +21,7 @@ from kernels.shapes import RANK, Shapes, Situation, arguments
 ATOL = 1e-5
 RTOL_BF16 = 1.6e-2
 RTOL_FP32 = 1e-3
-SMALL = Shapes(hidden=512, heads=4, experts=16, inner=96, vocabulary=1000, cache=256, block=32)
+SMALL = Shapes(hidden=512, heads=4, experts=16, inner=96, vocabulary=1000, cache=256, block=64)
 """Small enough that an awkward input costs little, and ragged: 96 and 1000 are multiples of no tile."""
 
 
@@ -116,11 +116,9 @@ def cases(slot: str, name: str) -> tuple[Case, ...]:
     small = _situations(kernel, SMALL)
     if kernel.max_tokens is not None:
         small = [(where, at) for where, at in small if at.tokens <= kernel.max_tokens]
-    made += [
-        _case(kernel, SMALL, f"small, {where}, seed {seed}", at, seed)
-        for seed in (2, 3)
-        for where, at in small
-    ]
+    seeded = [(seed, where, at) for where, at in small[:1] for seed in (2, 3)]
+    seeded += [(2, where, at) for where, at in small[1:]]
+    made += [_case(kernel, SMALL, f"small, {where}, seed {seed}", at, seed) for seed, where, at in seeded]
     for what, change in AWKWARD.get(kernel.function, ()):
         made += [_case(kernel, SMALL, f"small, {where}, {what}", at, 4, change) for where, at in small]
     return tuple(made)

@@ -18,37 +18,50 @@ def inner_depth(inner: int) -> int:
     return depth
 
 
-def request_expert(gate_up: Any, down: Any, owner: Any, first: Any, second: Any) -> None:
-    """Weights of expert `owner` ([1, 1] in SBUF) into first [128, H / 128, 2 I] and second [I / run, run, H].
+def request_gate_up(gate_up: Any, owner: Any, tile: Any) -> None:
+    """Gate and up of expert `owner` ([1, 1] in SBUF) into tile [128, H / 128, 2 I], half on either kind of
+    queue.
 
-    Two transfers with a dynamic address: gate and up together, described by hardware, and down by software.
-    Partition p holds neighbouring rows, one contiguous run (12 KiB of gate and up, 8 KiB of down for
-    Qwen3-30B-A3B), the sizes at which a transfer runs near the bandwidth of its queue.
+    Partition p holds neighbouring rows, so a descriptor moves one run of 6 KiB for Qwen3-30B-A3B.
     """
-    hidden, width = gate_up.shape[1], gate_up.shape[2]
-    inner = down.shape[1]
-    depth, run = hidden // P, inner_depth(inner)
-    nisa.dma_copy(
-        dst=first,
-        src=gate_up.ap(
-            pattern=[[depth * width, P], [width, depth], [1, width]],
-            offset=0,
+    depth, width = tile.shape[1], tile.shape[2]
+    half = depth // 2
+    for low, size in ((0, half), (half, depth - half)):
+        source = gate_up.ap(
+            pattern=[[depth * width, P], [width, size], [1, width]],
+            offset=low * width,
             scalar_offset=owner,
             indirect_dim=0,
-        ),
-        dge_mode=nisa.dge_mode.hwdge,
-        engine=nisa.engine.sync,
-    )
-    nisa.dma_copy(
-        dst=second,
-        src=down.ap(
-            pattern=[[run * hidden, inner // run], [hidden, run], [1, hidden]],
-            offset=0,
+        )
+        _copy_on(low == 0, tile[:, low : low + size, :], source)
+
+
+def request_down(down: Any, owner: Any, tile: Any) -> None:
+    """The down weight of expert `owner` into tile [I / run, run, H], half of the columns on either queue."""
+    size, run, hidden = tile.shape
+    half = hidden // 2
+    for low in (0, half):
+        source = down.ap(
+            pattern=[[run * hidden, size], [hidden, run], [1, half]],
+            offset=low,
             scalar_offset=owner,
             indirect_dim=0,
-        ),
-        dge_mode=nisa.dge_mode.swdge,
-    )
+        )
+        _copy_on(low == 0, tile[:, :, low : low + half], source)
+
+
+def _copy_on(hardware: bool, target: Any, source: Any) -> None:
+    """A transfer described by hardware (triggered by the sync engine) or by GpSimd's software."""
+    if hardware:
+        nisa.dma_copy(dst=target, src=source, dge_mode=nisa.dge_mode.hwdge, engine=nisa.engine.sync)
+    else:
+        nisa.dma_copy(dst=target, src=source, dge_mode=nisa.dge_mode.swdge)
+
+
+def request_expert(gate_up: Any, down: Any, owner: Any, first: Any, second: Any) -> None:
+    """All weights of expert `owner`, gate and up before down."""
+    request_gate_up(gate_up, owner, first)
+    request_down(down, owner, second)
 
 
 def turn_active(active: Any, rows: int, inner: int, dtype: Any) -> Any:
@@ -111,60 +124,83 @@ def sum_chosen(
     """The weighted sum of chosen experts first:first+count of one token, summed over cores, to out [1, H].
 
     column [128, H / 128, 1] is the token, interleaved; owners and scales [1, K] are in SBUF. All weights are
-    requested before the first matmul; an expert's gate and up run while the one before it is activated.
+    requested before the first matmul, in the order they are used; an expert's gate and up run while the one
+    before it is activated.
     """
     hidden, inner, chosen = gate_up.shape[1], down.shape[1], owners.shape[1]
     depth, run = hidden // P, inner_depth(inner)
-    weights = []
-    for k in range(first, first + count):
-        one = nl.ndarray((P, depth, 2 * inner), dtype=gate_up.dtype, buffer=nl.sbuf)
-        two = nl.ndarray((inner // run, run, hidden), dtype=down.dtype, buffer=nl.sbuf)
-        request_expert(gate_up, down, owners.ap(pattern=[[chosen, 1], [1, 1]], offset=k), one, two)
-        weights.append((one, two))
+    tiles, downs = [], []
+    for _ in range(count):
+        tiles.append(nl.ndarray((P, depth, 2 * inner), dtype=gate_up.dtype, buffer=nl.sbuf))
+        downs.append(nl.ndarray((inner // run, run, hidden), dtype=down.dtype, buffer=nl.sbuf))
+    for k in range(count + 1):
+        if k < count:
+            owner = owners.ap(pattern=[[chosen, 1], [1, 1]], offset=first + k)
+            request_gate_up(gate_up, owner, tiles[k])
+        if k > 0:
+            owner = owners.ap(pattern=[[chosen, 1], [1, 1]], offset=first + k - 1)
+            request_down(down, owner, downs[k - 1])
     width = min(BANK, hidden)
     sums = []
     for _ in range(0, hidden, width):
         sums.append(nl.ndarray((1, width), dtype=nl.float32, buffer=nl.psum))
-    acc = contract(column, weights[0][0], 1, 0, 2 * inner)
+    acc = contract(column, tiles[0], 1, 0, 2 * inner)
     for k in range(count):
         active = scaled_active(acc, scales[:, first + k : first + k + 1], 1, inner, column.dtype)
         if k + 1 < count:
-            acc = contract(column, weights[k + 1][0], 1, 0, 2 * inner)
+            acc = contract(column, tiles[k + 1], 1, 0, 2 * inner)
         side = turn_active(active, 1, inner, column.dtype)
-        add_down(sums, side, weights[k][1], k == 0)
+        add_down(sums, side, downs[k], k == 0)
     store_sum(sums, out, 0, 1, core, cores)
 
 
 def store_sum(sums: Any, out: Any, start: int, rows: int, core: int, cores: int) -> None:
     """The sum over cores of PSUM banks [rows, H] to rows start:start+rows of out.
 
-    With two cores each sends the half of the columns it does not own, adds and writes the other.
+    With two cores each sends the half of the columns it does not own, adds and writes the other, which it
+    reads where it was summed.
     """
-    hidden = out.shape[1]
     width = sums[0].shape[1]
-    total = nl.ndarray((rows, hidden), dtype=nl.float32, buffer=nl.sbuf)
-    for n in range(len(sums)):
-        engine = nisa.engine.vector if n % 2 == 0 else nisa.engine.scalar
-        nisa.tensor_copy(dst=total[:, n * width : (n + 1) * width], src=sums[n], engine=engine)
-    size = hidden // cores
-    mine = core * size
-    result = nl.ndarray((rows, size), dtype=out.dtype, buffer=nl.sbuf)
+    banks = len(sums) // cores
+    if cores == 2 and len(sums) == 1:
+        banks = 1
+        width = width // 2
+    mine = _halves(sums, core, banks, width)
+    result = nl.ndarray((rows, banks * width), dtype=out.dtype, buffer=nl.sbuf)
     if cores == 1:
-        nisa.tensor_copy(dst=result, src=total, engine=nisa.engine.vector)
+        for n in range(banks):
+            _evict(result[:, n * width : (n + 1) * width], mine[n], n)
     else:
-        theirs = (1 - core) * size
-        other = nl.ndarray((rows, size), dtype=nl.float32, buffer=nl.sbuf)
-        nisa.sendrecv(
-            src=total[:, theirs : theirs + size],
-            dst=other,
-            send_to_rank=1 - core,
-            recv_from_rank=1 - core,
-            pipe_id=0,
-        )
-        nisa.tensor_tensor(dst=result, data1=total[:, mine : mine + size], data2=other, op=nl.add)
+        theirs = _halves(sums, 1 - core, banks, width)
+        sent = nl.ndarray((rows, banks * width), dtype=nl.float32, buffer=nl.sbuf)
+        other = nl.ndarray((rows, banks * width), dtype=nl.float32, buffer=nl.sbuf)
+        for n in range(banks):
+            _evict(sent[:, n * width : (n + 1) * width], theirs[n], n)
+        nisa.sendrecv(src=sent, dst=other, send_to_rank=1 - core, recv_from_rank=1 - core, pipe_id=0)
+        for n in range(banks):
+            part = slice(n * width, (n + 1) * width)
+            nisa.tensor_tensor(dst=result[:, part], data1=mine[n], data2=other[:, part], op=nl.add)
+    column = core * banks * width
     nisa.dma_copy(
-        dst=out[start : start + rows, mine : mine + size],
+        dst=out[start : start + rows, column : column + banks * width],
         src=result,
         dge_mode=nisa.dge_mode.hwdge,
         engine=nisa.engine.sync,
     )
+
+
+def _halves(sums: Any, core: int, banks: int, width: int) -> Any:
+    """The PSUM pieces [rows, width] of the columns a core owns."""
+    pieces = []
+    for n in range(banks):
+        column = (core * banks + n) * width
+        bank = column // sums[0].shape[1]
+        low = column - bank * sums[0].shape[1]
+        pieces.append(sums[bank][:, low : low + width])
+    return pieces
+
+
+def _evict(target: Any, bank: Any, turn: int) -> None:
+    """PSUM to SBUF, the vector and the scalar engine taking turns."""
+    engine = nisa.engine.vector if turn % 2 == 0 else nisa.engine.scalar
+    nisa.tensor_copy(dst=target, src=bank, engine=engine)

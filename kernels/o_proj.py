@@ -8,7 +8,7 @@ import nki
 import nki.isa as nisa
 import nki.language as nl
 
-from kernels.blocks import BANK, P, contract, load, load_weight_tiles, share, transpose_tokens
+from kernels.blocks import BANK, P, contract, load, load_weight_tiles, request_pieces, share, transpose_tokens
 
 
 @nki.jit
@@ -38,11 +38,11 @@ def o_proj(x: Any, weight: Any) -> Any:
 
 @nki.jit
 def o_proj_interleaved(x: Any, weight: Any) -> Any:
-    """`o_proj` for one token with K interleaved over partitions, so no transpose and two large transfers.
+    """`o_proj` for one token with K interleaved over partitions, so no transpose and few transfers.
 
-    Partition p holds x[8p:8p+8] and the same rows of the weight. The weight comes as two transfers on two
-    queues, one hardware- and one software-described, and the first half's matmuls run while the second half
-    arrives. Bound by the weight's bytes. It loses for many tokens: x would then arrive in 16-byte pieces.
+    Partition p holds x[8p:8p+8] and the same rows of the weight. The weight comes as four transfers that take
+    turns on a hardware and a software queue, and the first rows' matmuls run while the rest arrives. Bound by
+    the weight's bytes. It loses for many tokens: x would then arrive in 16-byte pieces.
     """
     tokens, inner = x.shape
     hidden = weight.shape[1]
@@ -51,23 +51,12 @@ def o_proj_interleaved(x: Any, weight: Any) -> Any:
     depth = inner // P
     first, size = share(hidden, P)
     rows = weight.reshape((P, depth, hidden))
-    half = depth // 2
     tiles = nl.ndarray((P, depth, size), dtype=weight.dtype, buffer=nl.sbuf)
-    nisa.dma_copy(
-        dst=tiles[:, 0:half, :],
-        src=rows[:, 0:half, first : first + size],
-        dge_mode=nisa.dge_mode.hwdge,
-        engine=nisa.engine.sync,
-    )
-    nisa.dma_copy(
-        dst=tiles[:, half:depth, :],
-        src=rows[:, half:depth, first : first + size],
-        dge_mode=nisa.dge_mode.swdge,
-    )
     column = nl.ndarray((P, depth), dtype=x.dtype, buffer=nl.sbuf)
     nisa.dma_copy(
         dst=column, src=x.reshape((P, depth)), dge_mode=nisa.dge_mode.hwdge, engine=nisa.engine.scalar
     )
+    request_pieces(tiles, rows[:, :, first : first + size], max(1, depth // 4))
     result = nl.ndarray((1, size), dtype=x.dtype, buffer=nl.sbuf)
     accs = []
     for start in range(0, size, BANK):

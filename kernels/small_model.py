@@ -25,10 +25,10 @@ RunKernel = Callable[[Variant, dict[str, Any]], tuple[Array, ...]]
 """Executes a kernel on arguments by name and returns its results."""
 
 SHAPES = Shapes(
-    hidden=256, heads=4, experts=16, inner=64, vocabulary=512, cache=128, block=32, rope_theta=1e4
+    hidden=256, heads=4, experts=16, inner=64, vocabulary=512, cache=128, block=64, rope_theta=1e4
 )
 LAYERS = 2
-PROMPT_TOKENS, PREFILL_BUCKET = 20, 64
+PROMPT_TOKENS, PREFILL_BUCKET = 20, 32
 TOLERANCES: Mapping[int | None, float] = {None: 0.05, 1000: 0.03, 50: 0.03, 5: 0.03}
 """The challenge's relative tolerance for the k likeliest tokens (None: all)."""
 ATOL = 1e-5
