@@ -43,11 +43,9 @@ def simulator() -> str:
     return "sha256:" + folder_hash(ROOT / "simulator", ("*.py",))
 
 
-def describing_sources() -> str:
-    """Hash of what makes arguments and references: a kernel's data and its verdict follow from them."""
-    names = ("shapes", "expert_weights", "references", "checks", "registry", "wiring", "small_model")
-    files = (ROOT / "kernels" / f"{name}.py" for name in names)
-    return digest(*(file_hash(file) for file in files if file.exists()))
+def of_modules(*modules: str) -> str:
+    """Hash of modules' source with their helpers."""
+    return digest(*(source_hash(module_file(module)) for module in modules))
 
 
 @cache

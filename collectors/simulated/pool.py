@@ -1,0 +1,77 @@
+"""Jobs that are not cached, on every core, in the order given; what is cached costs a look."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+
+from collectors.errors import CollectorError
+from collectors.simulated import cache
+from collectors.simulated.cache import Entry
+from collectors.simulated.jobs import Failure, Job, perform
+
+Progress = Callable[[int, int, str], None]
+"""Called with jobs done, jobs in all, and the job just finished (or about to start)."""
+
+ATTEMPTS = 2
+ONE_PROCESS = 1
+
+
+def run_jobs(jobs: Iterable[Job], progress: Progress) -> dict[str, Entry]:
+    """Entries by key for every job. Raises the first `SimulatorError` of a kernel."""
+    named = {job.key: job for job in jobs}
+    found: dict[str, Entry] = {}
+    for _ in range(ATTEMPTS):
+        missing = {key: job for key, job in named.items() if key not in found and not cache.has(key)}
+        _perform_all(missing, len(named), progress)
+        found |= {key: entry for key in named if key not in found and (entry := cache.read(key)) is not None}
+        if len(found) == len(named):
+            return found
+    raise CollectorError(
+        f"the cache in {cache.folder()} loses what is written to it",
+        "check its disk, or point NKI_DASHBOARD_CACHE at another folder",
+    )
+
+
+def workers(jobs: int) -> int:
+    """Processes to use: one per usable core, no more than there are jobs."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(cores, jobs))
+
+
+def _perform_all(missing: dict[str, Job], total: int, progress: Progress) -> None:
+    done = total - len(missing)
+    progress(done, total, next((job.name for job in missing.values()), "cached"))
+    if len(missing) <= ONE_PROCESS:
+        for key, job in missing.items():
+            _raise(perform(job, key))
+            progress(done + 1, total, job.name)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers(len(missing)), mp_context=context) as pool:
+        waiting = {pool.submit(perform, job, key): job for key, job in missing.items()}
+        try:
+            for at, future in enumerate(as_completed(waiting), done + 1):
+                _raise(_outcome(future))
+                progress(at, total, waiting[future].name)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _outcome(future: Future[Failure | None]) -> Failure | None:
+    try:
+        return future.result()
+    except BrokenProcessPool:
+        raise CollectorError(
+            "a simulating process was killed",
+            "the machine may be out of memory: close programs, or run `collectors doctor`",
+        ) from None
+
+
+def _raise(failure: Failure | None) -> None:
+    if failure is not None:
+        raise failure.error()
