@@ -165,7 +165,7 @@ class Clock(ABC):
             load = self.plan.machine.scalar.table_load_ns
             self.table_loads.append((core, self.free[lane], self.free[lane] + load))
             begin = max(now, self.free[lane] + load)
-        self._finish(now, g, begin + cost.issue_ns, begin + cost.latency_ns)
+        self._finish(begin, g, begin + cost.issue_ns, begin + cost.latency_ns)
 
     def _tensor(self, now: float, g: int) -> None:
         """A matmul: weights load behind the previous one as far as they can; the throttle stretches the
