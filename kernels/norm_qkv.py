@@ -8,7 +8,7 @@ import nki
 import nki.isa as nisa
 import nki.language as nl
 
-from kernels.blocks import BANK, P, constant, load_broadcast, share
+from kernels.blocks import BANK, P, constant, load_broadcast, request_pieces, share
 from kernels.qk_norm_rope import rotate
 
 
@@ -42,22 +42,11 @@ def norm_qkv(
 
 
 def load_interleaved(weight: Any, first: int, size: int) -> Any:
-    """Columns first:first+size of weight [K, N] as [128, K / 128, size], K interleaved, over two queues."""
+    """Columns first:first+size of weight [K, N] as [128, K / 128, size], K interleaved, in four transfers."""
     depth = weight.shape[0] // P
-    half = depth // 2
-    rows = weight.reshape((P, depth, weight.shape[1]))
     tiles = nl.ndarray((P, depth, size), dtype=weight.dtype, buffer=nl.sbuf)
-    nisa.dma_copy(
-        dst=tiles[:, 0:half, :],
-        src=rows[:, 0:half, first : first + size],
-        dge_mode=nisa.dge_mode.hwdge,
-        engine=nisa.engine.sync,
-    )
-    nisa.dma_copy(
-        dst=tiles[:, half:depth, :],
-        src=rows[:, half:depth, first : first + size],
-        dge_mode=nisa.dge_mode.swdge,
-    )
+    source = weight.reshape((P, depth, weight.shape[1]))[:, :, first : first + size]
+    request_pieces(tiles, source, max(1, depth // 4))
     return tiles
 
 
@@ -142,17 +131,17 @@ def _columns_of(rows: Any, count: int, dtype: Any) -> Any:
     return tile
 
 
-def _angles(cos: Any, sin: Any) -> Any:
-    """cos, sin [1, 64] as [128, 2], each angle on both halves of the head."""
+def _load_angles(cos: Any, sin: Any) -> Any:
+    """cos, sin [1, 64] as rows [2, 128], each angle on both halves of the head."""
     rows = nl.ndarray((2, 2, P // 2), dtype=nl.float32, buffer=nl.sbuf)
     for which, source in ((0, cos), (1, sin)):
         nisa.dma_copy(
             dst=rows[which : which + 1, :, :],
             src=source.ap(pattern=[[P // 2, 1], [0, 2], [1, P // 2]], offset=0),
             dge_mode=nisa.dge_mode.hwdge,
-            engine=nisa.engine.scalar,
+            engine=nisa.engine.sync,
         )
-    return _columns_of(rows.reshape((2, P)), 2, nl.float32)
+    return rows.reshape((2, P))
 
 
 def _one_token(
@@ -169,7 +158,6 @@ def _one_token(
     """`norm_qkv` for one token; each core computes half of the heads."""
     hidden = x.shape[1]
     columns = weight.shape[1]
-    depth = hidden // P
     heads = columns // P - 2
     column = load_column(x)
     gamma = load_column(norm_weight)
@@ -177,24 +165,17 @@ def _one_token(
     tiles = load_interleaved(weight, low * P, mine * P)
     ones = ones_matrix()
     eps_column = constant(P, eps)
+    unit = normalise_column(column, gamma, ones, eps_column, hidden)
     head_weights = nl.ndarray((2, P), dtype=q_weight.dtype, buffer=nl.sbuf)
-    hwdge, scalar = nisa.dge_mode.hwdge, nisa.engine.scalar
-    nisa.dma_copy(dst=head_weights[0:1, :], src=q_weight, dge_mode=hwdge, engine=scalar)
-    nisa.dma_copy(dst=head_weights[1:2, :], src=k_weight, dge_mode=hwdge, engine=scalar)
-    gammas = _columns_of(head_weights, 2, q_weight.dtype)
-    angles = _angles(cos, sin)
+    hwdge, sync = nisa.dge_mode.hwdge, nisa.engine.sync
+    nisa.dma_copy(dst=head_weights[0:1, :], src=q_weight, dge_mode=hwdge, engine=sync)
+    nisa.dma_copy(dst=head_weights[1:2, :], src=k_weight, dge_mode=hwdge, engine=sync)
+    angle_rows = _load_angles(cos, sin)
     turn = _half_turn(x.dtype)
 
-    unit = normalise_column(column, gamma, ones, eps_column, hidden)
-    projected = nl.ndarray((P, mine), dtype=nl.float32, buffer=nl.psum)
-    for head in range(mine):
-        for j in range(depth):
-            nisa.nc_matmul(
-                dst=projected[:, head : head + 1],
-                stationary=tiles[:, j, head * P : (head + 1) * P],
-                moving=unit[:, j : j + 1],
-                accumulate=j > 0,
-            )
+    projected = _project_heads(tiles, unit, mine)
+    gammas = _columns_of(head_weights, 2, q_weight.dtype)
+    angles = _columns_of(angle_rows, 2, nl.float32)
     result = nl.ndarray((P, mine), dtype=x.dtype, buffer=nl.sbuf)
     rotated = min(mine, heads + 1 - low)
     _norm_and_rotate(
@@ -224,6 +205,29 @@ def _one_token(
             )
 
 
+def _project_heads(tiles: Any, unit: Any, heads: int) -> Any:
+    """Columns [128, heads] fp32 of the projection, a head a column.
+
+    Rows of the weight are used in the order they arrive, so each head accumulates in a PSUM bank of its own.
+    """
+    banks = []
+    for _ in range(heads):
+        banks.append(nl.ndarray((P, BANK), dtype=nl.float32, buffer=nl.psum))
+    for j in range(tiles.shape[1]):
+        for head in range(heads):
+            nisa.nc_matmul(
+                dst=banks[head][:, 0:1],
+                stationary=tiles[:, j, head * P : (head + 1) * P],
+                moving=unit[:, j : j + 1],
+                accumulate=j > 0,
+            )
+    projected = nl.ndarray((P, heads), dtype=nl.float32, buffer=nl.sbuf)
+    for head in range(heads):
+        engine = nisa.engine.vector if head % 2 == 0 else nisa.engine.scalar
+        nisa.tensor_copy(dst=projected[:, head : head + 1], src=banks[head][:, 0:1], engine=engine)
+    return projected
+
+
 def _norm_and_rotate(
     projected: Any,
     result: Any,
@@ -235,7 +239,7 @@ def _norm_and_rotate(
     ones: Any,
     eps: Any,
 ) -> None:
-    """q/k norm and RoPE of columns [128, heads] in PSUM, the first `queries` with the query weight."""
+    """q/k norm and RoPE of columns [128, heads], the first `queries` with the query weight."""
     square = nl.ndarray((P, heads), dtype=nl.float32, buffer=nl.sbuf)
     nisa.activation(dst=square, op=nl.square, data=projected[:, 0:heads])
     scale = inverse_rms(square, ones, eps, P)
