@@ -1,0 +1,1 @@
+"""A file a page; each is a script that Streamlit runs from top to bottom."""

@@ -1,0 +1,79 @@
+"""Engines: how busy they were in two runs, and where one launch's time goes on each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import plotly.graph_objects as go
+
+from analysis.stalls import EngineTime
+from app import style, words
+from collectors.records import ENGINE_NAMES
+
+
+def utilization(
+    base: Mapping[str, float | None] | None, candidate: Mapping[str, float | None] | None, height: int = 240
+) -> go.Figure:
+    """Active time over duration by engine, A hatched above B solid."""
+    made = style.figure(height, barmode="group")
+    for name, pattern, engines in (("B", "", candidate), ("A", "/", base)):
+        known = engines or {}
+        made.add_trace(
+            go.Bar(
+                y=list(ENGINE_NAMES),
+                x=[known.get(engine) for engine in ENGINE_NAMES],
+                name=name,
+                orientation="h",
+                marker={
+                    "color": [style.engine_colour(engine) for engine in ENGINE_NAMES],
+                    "pattern": {"shape": pattern, "fillmode": "replace", "solidity": 0.4},
+                    "line": {"width": 1, "color": [style.engine_colour(engine) for engine in ENGINE_NAMES]},
+                },
+                text=[f"{name} {words.percent(known.get(engine))}" for engine in ENGINE_NAMES],
+                textposition="outside",
+                cliponaxis=False,
+                hovertemplate="%{y} %{text}<extra></extra>",
+            )
+        )
+    made.update_xaxes(range=[0, 1.15], tickformat=".0%", title="active time / duration")
+    made.update_yaxes(autorange="reversed", showgrid=False)
+    made.update_layout(showlegend=False)
+    return made
+
+
+# Kind, attribute of EngineTime, pattern, opacity; None takes the engine's own colour.
+KINDS: tuple[tuple[str, str, str, float, str | None], ...] = (
+    ("working", "working_ns", "", 1.0, None),
+    ("issuing", "issuing_ns", "", 0.45, None),
+    ("waiting for data", "waiting_data_ns", "/", 0.9, style.ENGINE_COLOURS["dma"]),
+    ("waiting for an engine", "waiting_engine_ns", "x", 0.9, style.TOTAL),
+    ("idle", "idle_ns", "", 0.16, style.TOTAL),
+)
+
+
+def where_time_goes(times: Sequence[EngineTime], duration_ns: int, height: int | None = None) -> go.Figure:
+    """One bar per core and engine, cut into working, issuing, both kinds of waiting, and idle."""
+    made = style.figure(height or 70 + 26 * len(times), barmode="stack")
+    rows = [f"{each.engine} · core {each.core}" for each in times]
+    for kind, attribute, pattern, opacity, colour in KINDS:
+        spent = [getattr(each, attribute) for each in times]
+        colours = [style.faded(colour or style.engine_colour(each.engine), opacity) for each in times]
+        made.add_trace(
+            go.Bar(
+                y=rows,
+                x=[ns / duration_ns if duration_ns else 0.0 for ns in spent],
+                name=kind,
+                orientation="h",
+                marker={
+                    "color": colours,
+                    "pattern": {"shape": pattern, "fillmode": "replace", "size": 6, "solidity": 0.35},
+                    "line": {"width": 0},
+                },
+                customdata=[[words.time(ns)] for ns in spent],
+                hovertemplate="%{y}: " + kind + " %{x:.1%}, %{customdata[0]}<extra></extra>",
+            )
+        )
+    made.update_xaxes(range=[0, 1], tickformat=".0%")
+    made.update_yaxes(autorange="reversed", showgrid=False)
+    made.update_layout(bargap=0.22, legend={"traceorder": "normal", "itemclick": False})
+    return made

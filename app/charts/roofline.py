@@ -1,0 +1,99 @@
+"""Kernels under the machine's ceilings: multiply-accumulates per byte against multiply-accumulates per ns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import plotly.graph_objects as go
+
+from analysis.roofline import RooflinePoint
+from app import style, words
+
+PHASE_COLOURS = {"prefill": "#8467d7", "decode": "#1f9d78", "kernel": "#c79a1b", "host": style.TOTAL}
+
+
+@dataclass(frozen=True, slots=True)
+class Bubble:
+    """One kernel: where it lies, its share of the run's time, and what to call it."""
+
+    name: str
+    phase: str
+    share: float
+    point: RooflinePoint
+    attained: float | None
+
+
+def roofline(bubbles: Sequence[Bubble], height: int = 420) -> go.Figure:
+    """A bubble per kernel, sized by share of time, under the memory and the tensor ceiling."""
+    made = style.figure(height)
+    if not bubbles:
+        return made
+    point = bubbles[0].point
+    reach = [bubble.point.intensity for bubble in bubbles]
+    left, right = min(*reach, point.ridge) / 4, max(*reach, point.ridge) * 4
+    made.add_trace(
+        go.Scatter(
+            x=[left, point.ridge, right],
+            y=[left * point.memory_ceiling, point.tensor_ceiling, point.tensor_ceiling],
+            mode="lines",
+            line={"color": style.TOTAL, "width": 2},
+            hoverinfo="skip",
+            showlegend=False,
+        )
+    )
+    for phase in dict.fromkeys(bubble.phase for bubble in bubbles):
+        made.add_trace(_bubbles([bubble for bubble in bubbles if bubble.phase == phase], phase))
+    made.add_annotation(
+        **_note(
+            left * 1.5, left * 1.5 * point.memory_ceiling, f"HBM {words.number(point.memory_ceiling)} GB/s"
+        )
+    )
+    made.add_annotation(
+        **_note(right / 2, point.tensor_ceiling, f"tensor {words.number(point.tensor_ceiling)} MAC/ns")
+    )
+    made.update_xaxes(type="log", title="MAC per HBM byte", dtick=1)
+    made.update_yaxes(type="log", title="MAC per ns", dtick=1)
+    return made
+
+
+def _bubbles(bubbles: Sequence[Bubble], phase: str) -> go.Scatter:
+    colour = PHASE_COLOURS.get(phase, style.TOTAL)
+    largest = sorted(bubbles, key=lambda bubble: bubble.share, reverse=True)[:5]
+    return go.Scatter(
+        x=[bubble.point.intensity for bubble in bubbles],
+        y=[bubble.point.macs_per_ns for bubble in bubbles],
+        mode="markers+text",
+        name=phase,
+        text=[bubble.name if bubble in largest else "" for bubble in bubbles],
+        textposition="top center",
+        textfont={"size": 11},
+        marker={
+            "size": [bubble.share for bubble in bubbles],
+            "sizemode": "area",
+            "sizeref": 2 * max(bubble.share for bubble in bubbles) / 46**2,
+            "sizemin": 4,
+            "color": style.faded(colour, 0.55),
+            "line": {"color": colour, "width": 1.5},
+            "symbol": "circle" if phase != "prefill" else "diamond",
+        },
+        customdata=[
+            [bubble.name, words.percent(bubble.share), words.percent(bubble.attained)] for bubble in bubbles
+        ],
+        hovertemplate="<b>%{customdata[0]}</b>, " + phase + "<br>%{x:.3g} MAC/byte, %{y:.3g} MAC/ns"
+        "<br>%{customdata[1]} of the run's time<br>%{customdata[2]} of its floor attained<extra></extra>",
+    )
+
+
+def _note(x: float, y: float, text: str) -> dict[str, object]:
+    from math import log10
+
+    return {
+        "x": log10(x),
+        "y": log10(y),
+        "text": text,
+        "showarrow": False,
+        "yshift": 10,
+        "xanchor": "left",
+        "font": {"size": 11, "color": style.TOTAL},
+    }

@@ -1,0 +1,61 @@
+"""From the baseline's time to the candidate's, one bar a kernel that moved."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import plotly.graph_objects as go
+
+from analysis.compare import Step
+from app import style, words
+
+# When all moves together are a smaller part of the totals than this, the axis is cut so that they can be seen.
+CUT_UNDER = 0.5
+
+
+def waterfall(
+    steps: Sequence[Step], unit: words.TimeUnit, names: tuple[str, str], per: str, height: int = 330
+) -> go.Figure:
+    """Steps of `analysis.compare.waterfall` from the first name's total to the second's, in `unit`."""
+    total, moves = steps[0], steps[1:]
+    ends = [total.moved_ns, *(step.start_ns + step.moved_ns for step in moves)]
+    scaled = [words.in_unit(step.moved_ns, unit) for step in moves]
+    made = style.figure(height, showlegend=False)
+    made.add_trace(
+        go.Waterfall(
+            x=[f"<b>A</b> {names[0]}", *(_broken(step.label) for step in moves), f"<b>B</b> {names[1]}"],
+            y=[words.in_unit(ends[0], unit), *scaled, words.in_unit(ends[-1], unit)],
+            measure=["absolute", *["relative"] * len(moves), "total"],
+            text=[
+                words.number(words.in_unit(ends[0], unit)),
+                *(words.signed(value) for value in scaled),
+                words.number(words.in_unit(ends[-1], unit)),
+            ],
+            textposition="outside",
+            cliponaxis=False,
+            decreasing={"marker": {"color": style.BETTER}},
+            increasing={"marker": {"color": style.WORSE}},
+            totals={"marker": {"color": style.TOTAL}},
+            connector={"line": {"color": style.GRID, "width": 1}},
+            hovertemplate="%{x}: %{text} " + unit + "<extra></extra>",
+        )
+    )
+    floor, top = _range(ends)
+    cut = f" (axis starts at {words.number(words.in_unit(floor, unit))})" if floor else ""
+    made.update_yaxes(
+        title=f"{unit} {per}{cut}", range=[words.in_unit(floor, unit), words.in_unit(top, unit)]
+    )
+    made.update_xaxes(showgrid=False, tickangle=0)
+    return made
+
+
+def _range(ends: Sequence[float]) -> tuple[float, float]:
+    low, high = min(ends), max(ends)
+    spread = high - low
+    if not high or spread >= CUT_UNDER * high:
+        return 0.0, high * 1.12
+    return max(0.0, low - spread), high + 0.25 * spread
+
+
+def _broken(label: str) -> str:
+    return label.replace(" + ", "<br>+ ").replace("_", "_<wbr>")

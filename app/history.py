@@ -1,0 +1,130 @@
+"""Every run as a trial on the staircase and as a row of the table of runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from analysis.comparability import git_of
+from analysis.compare import Comparison
+from analysis.headlines import Headline
+from analysis.score import Formula, Points, points
+from app import query, words
+from app.charts.staircase import Trial
+from app.selection import View, workload
+from collectors.records import Run
+
+ACCURACY = {1: "passed", 0: "failed", None: "not checked"}
+
+# Headlines whose difference stands in the table, the first that a pair of runs has.
+DIFFERENCES = ("decode", "kernel", "e2e", "prefill")
+
+
+def alike(view: View) -> list[Run]:
+    """Runs of the same work as the one shown, with numbers of the same provenance, oldest first."""
+    same = [run for run in view.runs if work_of(run) == work_of(view.run)]
+    return sorted(same, key=lambda run: (run.created_at, run.run_id))
+
+
+def work_of(run: Run) -> tuple[object, ...]:
+    """What must be equal for two runs to stand on one staircase."""
+    kernels = tuple(run.kernels) if run.prompt is None else ()
+    return run.target, run.prompt, run.seq_len, run.batch, run.provenance, kernels
+
+
+def trials(view: View, formula: Formula) -> list[Trial]:
+    """The runs like the one shown, by points, or by kernel time in us where it is a single kernel."""
+    return [_trial(view, run, formula) for run in alike(view)]
+
+
+def scored(view: View, run: Run, formula: Formula) -> Points:
+    """A run's points."""
+    return points(query.summed(view.path, run, run.run_id), run, formula)
+
+
+def _trial(view: View, run: Run, formula: Formula) -> Trial:
+    when, about = f"{run.created_at:%d %b %H:%M}", f"{workload(run)} · {run.target} · {run.provenance}"
+    if run.prompt is None:
+        time = query.summed(view.path, run, run.run_id).kernel_ns
+        ends = [words.in_unit(end, "µs") for end in (time.value, time.low, time.high)] if time else [None] * 3
+        return Trial(run.run_id, run.label, when, *ends, counts=run.accuracy != 0, note=about)
+    score = scored(view, run, formula)
+    counts = score.value is not None and not score.reason
+    note = score.reason or about
+    return Trial(run.run_id, run.label, when, score.value, score.low, score.high, counts=counts, note=note)
+
+
+def rows(view: View, runs: Sequence[Run], formula: Formula) -> list[dict[str, Any]]:
+    """The table of runs, in the order given."""
+    return [_row(view, run, formula) for run in runs]
+
+
+def matches(run: Run, text: str) -> bool:
+    """Whether every word of a filter occurs in what the table says of a run."""
+    git = git_of(run)
+    kernels = " ".join(f"{slot}={variant}" for slot, variant in run.kernels.items())
+    said = f"{run.label} {run.run_id} {run.target} {run.provenance} {workload(run)} {git.get('commit')} {kernels}"
+    return all(part in said.lower() for part in text.lower().split())
+
+
+def _row(view: View, run: Run, formula: Formula) -> dict[str, Any]:
+    total = query.summed(view.path, run, run.run_id)
+    e2e_or_kernel = total.e2e_ns or total.kernel_ns
+    return {
+        "run_id": run.run_id,
+        "label": f"{run.label} ⚑" if run.run_id in view.baselines else run.label,
+        "when": run.created_at,
+        "commit": _commit(run),
+        "target": run.target,
+        "provenance": e2e_or_kernel.provenance.label if e2e_or_kernel else run.provenance,
+        "work": workload(run),
+        "ms/token": _ms(total.decode_ns_per_token),
+        "TTFT": _ms(total.ttft_ns),
+        "tokens/s": total.tokens_per_s.value if total.tokens_per_s else None,
+        "kernel": words.in_unit(total.kernel_ns.value, "µs") if total.kernel_ns else None,
+        "accuracy": ACCURACY[run.accuracy],
+        "points": scored(view, run, formula).value,
+        **_difference(view, run),
+    }
+
+
+def _difference(view: View, run: Run) -> dict[str, Any]:
+    base = base_for(view, run)
+    if base is None:
+        return {"difference": None, "interval": "no baseline", "verdict": None}
+    if base.run_id == run.run_id:
+        return {"difference": None, "interval": "is the baseline", "verdict": None}
+    comparison = query.compared(view.path, base, run, (base.run_id, run.run_id))
+    headline = first(comparison, DIFFERENCES)
+    if headline is None or headline.difference is None:
+        return {"difference": None, "interval": "", "verdict": words.verdict("cannot tell")}
+    change = headline.difference
+    return {
+        "difference": change.relative,
+        "interval": f"{words.between(change.low, change.high, sign=True)} {headline.unit}".strip(),
+        "verdict": words.verdict(headline.judgement.verdict),
+    }
+
+
+def base_for(view: View, run: Run) -> Run | None:
+    """The picked baseline where it ran the same work, else the one marked for the run's own work."""
+    if view.base and (view.base.target, view.base.prompt) == (run.target, run.prompt):
+        return view.base
+    own = query.baseline_of(view.path, view.version, run.run_id)
+    return next((each for each in view.runs if each.run_id == own), None)
+
+
+def first(comparison: Comparison, keys: Sequence[str]) -> Headline | None:
+    """The first of some headlines that a comparison has."""
+    known = {headline.key: headline for headline in comparison.headlines}
+    return next((known[key] for key in keys if key in known), None)
+
+
+def _commit(run: Run) -> str:
+    git = git_of(run)
+    commit = git.get("commit")
+    return f"{str(commit)[:8]}{' + changes' if git.get('dirty') else ''}" if commit else words.MISSING
+
+
+def _ms(estimate: Any) -> float | None:
+    return words.in_unit(estimate.value, "ms") if estimate else None

@@ -1,0 +1,187 @@
+"""What the pages ask of the database and of `analysis`, remembered until the database changes.
+
+Every function takes the database's `path`. Runs and profiles never change once written, so what is computed
+from them alone is remembered by their ids; what depends on which runs there are takes the `version` too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import streamlit as st
+
+from analysis.compare import Comparison, compare
+from analysis.lines import Lines, lines
+from analysis.machine_facts import MachineFacts, machine_facts
+from analysis.rank import Ranking, rank
+from analysis.score import Formula
+from analysis.stalls import EngineTime, stalls
+from analysis.totals import Totals, totals
+from collectors.errors import CollectorError, UsageError
+from collectors.records import Run
+from collectors.store.door import Store, default_path
+from simulator.errors import SimulatorError
+from simulator.machine.facts import machine
+
+Version = tuple[tuple[int, int], ...]
+
+# Long enough for a collector to write a run, short enough for a person to wait.
+PATIENCE_S = 20.0
+
+# The tables of a profile that `analysis` reads.
+PROFILE_TABLES = ("Instruction", "DmaPacketAggregated", "DmaPacket", "Flow")
+
+SIZES = """
+SELECT floor(log2(greatest(1, transfer_bytes / greatest(1, coalesce(descriptors, 1)))))::INTEGER AS power,
+       count(*) AS transfers, sum(transfer_bytes)::BIGINT AS bytes,
+       sum(greatest(1, coalesce(descriptors, 1)))::BIGINT AS descriptors
+FROM DmaPacketAggregated WHERE profile_id = ? AND transfer_bytes > 0
+GROUP BY power ORDER BY power
+"""
+
+
+def database(arguments: Sequence[str] | None = None) -> Path:
+    """The database named by `--db` after `--`, else by `$NKI_DASHBOARD_DB`, else ./runs.db.
+
+    Raises `UsageError`.
+    """
+    parser = argparse.ArgumentParser(prog="streamlit run app --", exit_on_error=False, add_help=False)
+    parser.add_argument("--db", type=Path, default=None)
+    try:
+        known, unknown = parser.parse_known_args(sys.argv[1:] if arguments is None else arguments)
+    except argparse.ArgumentError as error:
+        raise UsageError(f"the app was started wrongly: {error}", "streamlit run app -- --db PATH") from None
+    if unknown:
+        raise UsageError(f"the app does not know {' '.join(unknown)}", "streamlit run app -- --db PATH")
+    return (known.db or default_path()).absolute()
+
+
+def version(path: Path) -> Version:
+    """What changes when a run is written: time and size of the database and of its log."""
+    files = (path, path.with_name(path.name + ".wal"))
+    found = (each.stat() if each.exists() else None for each in files)
+    return tuple((each.st_mtime_ns, each.st_size) if each else (0, 0) for each in found)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def runs(path: Path, version: Version) -> tuple[Run, ...]:  # noqa: ARG001 (part of the key)
+    """Every run, newest first."""
+    return _store(path).runs()
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def baselines(path: Path, version: Version) -> frozenset[str]:  # noqa: ARG001
+    """Ids of the runs marked as baselines."""
+    return _store(path).baselines()
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def baseline_of(path: Path, version: Version, run_id: str) -> str | None:  # noqa: ARG001
+    """The id of the baseline marked for a run's target and prompt (or kernel)."""
+    return _store(path).baseline_of(run_id)
+
+
+def resolve(path: Path, name: str) -> str:
+    """The id of the run a person calls `name`. Raises `RunNotFound` or `StoreError`."""
+    return _store(path).resolve(name)
+
+
+@st.cache_resource(max_entries=512, show_spinner=False)
+def summed(path: Path, _run: Run, run_id: str) -> Totals:  # noqa: ARG001
+    """A run's totals."""
+    return totals(_run)
+
+
+@st.cache_resource(max_entries=512, show_spinner=False)
+def compared(path: Path, _base: Run, _candidate: Run, ids: tuple[str, str]) -> Comparison:  # noqa: ARG001
+    """Two runs side by side."""
+    return compare(_base, _candidate)
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def ranked(path: Path, version: Version, run_id: str, formula: Formula) -> Ranking:
+    """What to rewrite next in a run, asking every rule and every other run."""
+    every = runs(path, version)
+    run = next(each for each in every if each.run_id == run_id)
+    known = profile_tables(path, tuple(run.profiles))
+    return rank(run, formula, machine=facts(run.target), tables=known, alternatives=every)
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def profile_tables(path: Path, profile_ids: tuple[str, ...]) -> Mapping[str, Mapping[str, pa.Table]]:
+    """The tables of several profiles, by profile and name, in one reading."""
+    wanted = list(profile_ids)
+    with _store(path).reading() as connection:
+        whole = {
+            name: connection.sql(
+                f"SELECT * FROM {name} WHERE profile_id IN (SELECT unnest(?)) ORDER BY rowid",  # noqa: S608
+                params=[wanted],
+            ).to_arrow_table()
+            for name in PROFILE_TABLES
+        }
+    split = {name: _by_profile(rows) for name, rows in whole.items()}
+    return {
+        profile_id: {name: parts[profile_id] for name, parts in split.items() if profile_id in parts}
+        for profile_id in profile_ids
+    }
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def engine_times(path: Path, profile_id: str, duration_ns: int) -> tuple[EngineTime, ...]:
+    """Where each engine's time goes in one launch."""
+    return stalls(duration_ns, profile_tables(path, (profile_id,))[profile_id])
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def source_lines(path: Path, profile_id: str, duration_ns: int) -> Lines | None:
+    """Time and bytes by source line of one launch."""
+    return lines(duration_ns, profile_tables(path, (profile_id,))[profile_id])
+
+
+@st.cache_resource(max_entries=256, show_spinner=False)
+def lanes(path: Path, profile_id: str, start_ns: float, end_ns: float, pixels: int) -> pa.Table:
+    """Engines and queues between two times, aggregated per pixel in SQL."""
+    return _store(path).lanes(profile_id, start_ns, end_ns, pixels)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def extent(path: Path, profile_id: str) -> tuple[int, int] | None:
+    """First start and last end of a profile's rows in ns, None when it has none."""
+    return _store(path).extent(profile_id)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def transfer_sizes(path: Path, profile_id: str) -> pa.Table:
+    """Transfers, bytes and descriptors by power of two of the descriptor's size."""
+    return _store(path).query(SIZES, (profile_id,))
+
+
+@cache
+def facts(target: str) -> MachineFacts | None:
+    """The machine's constants, None for a target no table describes."""
+    try:
+        found = machine(target)
+    except (SimulatorError, OSError, KeyError):
+        return None
+    return machine_facts(found.target, found.constants)
+
+
+def explain(error: CollectorError) -> str:
+    """An error and its way out, for the page."""
+    return f"{error.message}. {error.hint}" if error.hint else error.message
+
+
+def _store(path: Path) -> Store:
+    return Store(path, patience_s=PATIENCE_S)
+
+
+def _by_profile(rows: pa.Table) -> dict[str, pa.Table]:
+    ids = rows.column("profile_id")
+    plain = rows.drop_columns(["profile_id"])
+    return {each: plain.filter(pc.equal(ids, each)) for each in pc.unique(ids).to_pylist()}

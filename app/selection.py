@@ -1,0 +1,163 @@
+"""The run and its baseline: picked once at the top of every page, and kept in the URL."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import streamlit as st
+
+from app import query, style
+from collectors.errors import CollectorError, RunNotFound
+from collectors.records import Run
+
+RUN, BASE = "run", "base"
+REFRESH_S = 2.0
+
+EMPTY = """
+#### No runs yet
+This page reads `{path}`. Fill it by profiling a prompt; without a Neuron device the kernels are simulated:
+"""
+FIRST_COMMANDS = """\
+collectors profile --prompt 3 --kernels baseline --label baseline{db}
+collectors baseline latest{db}
+collectors profile --prompt 3 --kernels tuned --label tuned{db}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a page shows: the database as it is now, the run (B) and the run it is compared with (A)."""
+
+    path: Path
+    version: query.Version
+    runs: tuple[Run, ...]
+    run: Run
+    base: Run | None
+    baselines: frozenset[str]
+
+
+def pick() -> View:
+    """Draw the pickers and return what they pick; stops the page with a way out where there is nothing."""
+    style.sheet()
+    try:
+        return _pick()
+    except CollectorError as error:
+        st.error(query.explain(error), icon=":material/database_off:")
+        st.stop()
+
+
+def choose(run: str | None = None, base: str | None = None) -> None:
+    """Pick other runs from code; takes effect on the next run of the page."""
+    for key, chosen in ((RUN, run), (BASE, base)):
+        if chosen is not None:
+            st.query_params[key] = chosen
+
+
+def name(run: Run, baselines: frozenset[str] = frozenset()) -> str:
+    """A run in a picker: label, what it ran, where, when."""
+    mark = " ⚑" if run.run_id in baselines else ""
+    return f"{run.label}{mark} · {workload(run)} · {run.target} · {run.created_at:%d %b %H:%M}"
+
+
+def workload(run: Run) -> str:
+    """What a run executed: a prompt, or the kernels it named."""
+    return f"prompt {run.prompt}" if run.prompt is not None else " + ".join(run.kernels) or "imported"
+
+
+def _pick() -> View:
+    path = query.database()
+    version = query.version(path)
+    _watch(path, version)
+    every = query.runs(path, version)
+    if not every:
+        _empty(path)
+    baselines = query.baselines(path, version)
+    by_id = {run.run_id: run for run in every}
+    run = by_id[_wanted(path, RUN, by_id) or every[0].run_id]
+    _announce(every, run)
+    base = by_id.get(_wanted(path, BASE, by_id) or query.baseline_of(path, version, run.run_id) or "")
+    _pickers(every, run, base, baselines)
+    return View(path, version, every, run, base, baselines)
+
+
+def _wanted(path: Path, key: str, known: dict[str, Run]) -> str | None:
+    """The run id the URL names (by id, label or position), else the one picked on the page before."""
+    wanted = asked(key)
+    if not wanted or wanted in known:
+        return wanted
+    try:
+        return query.resolve(path, wanted)
+    except RunNotFound as error:
+        st.warning(f"The address asks for {key}={wanted}: {query.explain(error)}", icon=":material/link_off:")
+        return None
+
+
+def _pickers(every: Sequence[Run], run: Run, base: Run | None, baselines: frozenset[str]) -> None:
+    names = {each.run_id: name(each, baselines) for each in every}
+    left, middle, right = st.columns([10, 1, 10], vertical_alignment="bottom", gap="small")
+    with left:
+        choice(BASE, "A, the baseline", names, base.run_id if base else None)
+    with right:
+        choice(RUN, "B, the run", names, run.run_id)
+    middle.button(
+        "Swap A and B",
+        icon=":material/swap_horiz:",
+        type="tertiary",
+        disabled=base is None,
+        on_click=choose,
+        args=(base.run_id if base else None, run.run_id),
+        key="swap",
+    )
+
+
+def choice(key: str, label: str, names: Mapping[str, str], chosen: str | None) -> None:
+    """A select box over the keys of `names`, whose pick lives in the URL under `key`."""
+    st.session_state[f"pick_{key}"] = chosen
+    st.selectbox(
+        label,
+        list(names),
+        index=None,
+        format_func=names.__getitem__,
+        key=f"pick_{key}",
+        on_change=_to_url,
+        args=(key,),
+        required=True,
+    )
+    if chosen is not None:
+        st.session_state[f"picked_{key}"] = chosen
+        if st.query_params.get(key) != chosen:
+            st.query_params[key] = chosen
+
+
+def asked(key: str) -> str | None:
+    """What the URL, or else the page before, says of a choice."""
+    found: str | None = st.query_params.get(key) or st.session_state.get(f"picked_{key}")
+    return found
+
+
+def _to_url(key: str) -> None:
+    st.query_params[key] = st.session_state[f"pick_{key}"]
+
+
+def _announce(every: Sequence[Run], run: Run) -> None:
+    """Say so when a run arrived since this session last looked, and it is not the one shown."""
+    seen, newest = st.session_state.get("newest"), every[0]
+    st.session_state["newest"] = newest.run_id
+    if seen and seen != newest.run_id != run.run_id:
+        st.toast(f"New run: {name(newest)}", icon=":material/fiber_new:")
+
+
+def _empty(path: Path) -> None:
+    db = "" if path == Path("runs.db").absolute() else f" --db {path}"
+    st.markdown(EMPTY.format(path=path))
+    st.code(FIRST_COMMANDS.format(db=db), language="bash")
+    st.caption("This page shows them as soon as they are there.")
+    st.stop()
+
+
+@st.fragment(run_every=REFRESH_S)
+def _watch(path: Path, seen: query.Version) -> None:
+    if query.version(path) != seen:
+        st.rerun()

@@ -1,0 +1,101 @@
+"""Kernel source with a heat column: time and stalls by line beside the text, inert stretches folded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import PurePath
+
+from analysis.lines import Line, Lines
+from app import pieces, style, words
+from collectors.records import Run
+
+# Lines kept around one that costs something, and how long a stretch must be to fold.
+CONTEXT = 2
+
+
+def text_of(run: Run, file: str) -> str | None:
+    """The stored text of a file as a profile names it: the whole path, else the longest common tail."""
+    files = run.configuration.get("source_files", {})
+    hashes = {str(name): str(digest) for name, digest in files.items()} if isinstance(files, Mapping) else {}
+    tails = sorted((name for name in hashes if _same_file(name, file)), key=len, reverse=True)
+    return run.sources.get(hashes[tails[0]]) if tails else None
+
+
+def _same_file(a: str, b: str) -> bool:
+    left, right = PurePath(a).parts, PurePath(b).parts
+    common = min(len(left), len(right))
+    return left[-common:] == right[-common:]
+
+
+def files(found: Lines) -> list[str]:
+    """The files of a profile's lines, the one with most time first."""
+    shares: dict[str, float] = {}
+    for line in found.lines:
+        shares[line.file] = shares.get(line.file, 0.0) + line.share
+    return sorted(shares, key=lambda file: shares[file], reverse=True)
+
+
+def heat(found: Lines, file: str, text: str | None, duration_ns: int) -> str:
+    """The file as an HTML table with a row a line."""
+    by_line = {line.line: line for line in found.lines if line.file == file}
+    code = (text or "").splitlines() or [""] * max(by_line, default=0)
+    head = [
+        ("line", ""),
+        ("time", f"Working and issuing on the busiest resource ({found.critical}), of the launch"),
+        ("stall", "What the busiest engine waited before the line's instructions, of the launch"),
+        ("bytes", "Bytes of the line's DMA transfers"),
+        ("instr.", "Instructions of the line on all engines and cores"),
+        (file, ""),
+    ]
+    hottest = max((line.share for line in by_line.values()), default=0.0)
+    shown = _shown(by_line, len(code))
+    rows: list[list[str]] = []
+    for at in range(1, len(code) + 1):
+        if at in shown:
+            rows.append(_row(at, code[at - 1], by_line.get(at), duration_ns, hottest))
+        elif at - 1 in shown or at == 1:
+            rows.append(["", "", "", "", "", pieces.soft(f"⋯ {_fold(at, shown, len(code))} lines")])
+    return f'<div class="scroll">{_with_source_column(pieces.table(head, rows, left=0, kind="code"))}</div>'
+
+
+def _row(at: int, code: str, line: Line | None, duration_ns: int, hottest: float) -> list[str]:
+    if line is None:
+        return [f'<span class="soft">{at}</span>', "", "", "", "", pieces.plain(code)]
+    strength = line.share / hottest if hottest else 0.0
+    tint = f"background:{style.faded(style.WORSE, round(0.5 * strength, 3))};border-radius:.2rem;padding:0 .25rem"
+    time, stall = (
+        words.percent(ns / duration_ns if duration_ns else None) for ns in (line.critical_ns, line.stall_ns)
+    )
+    engines = ", ".join(f"{engine} {words.time(ns)}" for engine, ns in line.engines.items())
+    return [
+        f'<span class="soft">{at}</span>',
+        f'<span style="{tint}">{pieces.tip(time, engines)}</span>' if line.critical_ns else "",
+        pieces.tip(stall, words.time(line.stall_ns)) if line.stall_ns else "",
+        pieces.tip(
+            words.size(line.dma_bytes), f"{line.transfers:,} transfers, {line.descriptors:,} descriptors"
+        )
+        if line.dma_bytes
+        else "",
+        f"{line.instructions:,}",
+        pieces.plain(code),
+    ]
+
+
+def _with_source_column(table: str) -> str:
+    return table
+
+
+def _shown(by_line: Mapping[int, Line], length: int) -> set[int]:
+    near = {at + step for at in by_line for step in range(-CONTEXT, CONTEXT + 1)}
+    kept = {at for at in near if 1 <= at <= length}
+    # A fold that hides a single line saves nothing.
+    return kept | {at for at in range(1, length + 1) if at - 1 in kept and at + 1 in kept}
+
+
+def _fold(at: int, shown: set[int], length: int) -> int:
+    return next((end for end in range(at, length + 1) if end in shown), length + 1) - at
+
+
+def heaviest(found: Lines, count: int = 3) -> Sequence[Line]:
+    """The lines that cost most."""
+    return found.lines[:count]

@@ -1,0 +1,22 @@
+"""Navigation between the four pages, one question each."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+st.set_page_config(page_icon=":material/speed:", layout="wide")
+
+PAGES = (
+    ("runs", "Runs", ":material/stairs_2:", "What have I tried, and what won?"),
+    ("compare", "Compare", ":material/compare_arrows:", "Did it help, where, and am I sure?"),
+    ("rewrite", "Rewrite next", ":material/format_list_numbered:", "Which kernel do I rewrite next?"),
+    ("kernel", "Kernel", ":material/memory:", "Why is this kernel slow?"),
+)
+
+st.navigation(
+    [
+        st.Page(f"app_pages/{name}.py", title=title, icon=icon, help=question, default=name == "runs")
+        for name, title, icon, question in PAGES
+    ],
+    position="top",
+).run()
