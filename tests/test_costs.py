@@ -142,7 +142,8 @@ def test_the_same_bytes_in_smaller_pieces_take_longer():
 
 def test_dynamic_addresses_double_what_software_descriptors_cost():
     assert moved(128, 2048, "swdge", True).issue_ns > 2 * moved(128, 2048, "swdge").issue_ns
-    assert moved(128, 2048, "hwdge").issue_ns < moved(128, 2048, "swdge").issue_ns
+    assert moved(128, 2048, "swdge").prepare_ns > 1000
+    assert moved(128, 2048, "hwdge").prepare_ns == 0
 
 
 def test_the_cost_table_tells_attributes_apart():

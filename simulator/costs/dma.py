@@ -15,12 +15,14 @@ from simulator.trace import Instruction, Transfer
 class Movement(NamedTuple):
     """Times of one transfer in ns.
 
-    `issue_ns`: the triggering engine is taken. `printed_ns`: the duration a profiler prints for the
+    `prepare_ns`: from the triggering instruction's readiness to its start, behind the ones before it where
+    it can. `issue_ns`: the triggering engine is taken. `printed_ns`: the duration a profiler prints for the
     instruction. `latency_ns`: from the instruction's start to the transfer's place in its queue. `work_ns`:
     what each of its engines is busy when alone. `tail_ns`: from the last byte at full rate to completion.
     `mask`: which of the engines take part, a bit each. `hbm_bytes`: bytes that cross the HBM stack.
     """
 
+    prepare_ns: float
     issue_ns: float
     printed_ns: float
     latency_ns: float
@@ -35,10 +37,11 @@ def movement(machine: Machine, instruction: Instruction) -> Movement:
     transfer = instruction.transfer
     assert transfer is not None
     dma = machine.dma
-    issue, printed, latency = _trigger(dma, transfer)
+    prepare, issue, printed, latency = _trigger(dma, transfer)
     reads = transfer.source_memory == "hbm"
     mask = _engines(dma, instruction, transfer)
     return Movement(
+        prepare,
         issue,
         printed,
         latency + (dma.hbm_read_ns if reads else 0.0),
@@ -55,19 +58,16 @@ def descriptor_time(dma: Dma, size: float, *, to_hbm: bool) -> float:
     return dma.descriptor_ns + small + size / dma.bytes_per_ns
 
 
-def _trigger(dma: Dma, transfer: Transfer) -> tuple[float, float, float]:
-    """Engine time, printed duration and latency by descriptor generation."""
+def _trigger(dma: Dma, transfer: Transfer) -> tuple[float, float, float, float]:
+    """Preparation, engine time, printed duration and latency by descriptor generation."""
     if transfer.dge == "hwdge":
-        issue = dma.hwdge_issue_ns + dma.hwdge_descriptor_ns * transfer.descriptors
-        return issue, issue, max(dma.hwdge_latency_ns, issue)
+        printed = dma.hwdge_issue_ns + dma.hwdge_descriptor_ns * transfer.descriptors
+        return 0.0, printed + dma.hwdge_gap_ns, printed, max(dma.hwdge_latency_ns, printed)
     if transfer.dge == "swdge":
-        issue = dma.swdge_dynamic_ns if transfer.dynamic else dma.swdge_static_ns
-        return (
-            issue,
-            dma.swdge_issue_ns,
-            max(dma.swdge_latency_ns, issue + dma.swdge_latency_ns - dma.swdge_static_ns),
-        )
-    return dma.static_issue_ns, dma.static_issue_ns, dma.static_latency_ns
+        prepare = dma.swdge_prepare_ns + dma.swdge_prepare_descriptor_ns * transfer.descriptors
+        interval = dma.swdge_dynamic_ns if transfer.dynamic else dma.swdge_static_ns
+        return prepare, interval, dma.swdge_issue_ns, dma.swdge_latency_ns
+    return 0.0, dma.static_issue_ns, dma.static_issue_ns, dma.static_latency_ns
 
 
 def _engines(dma: Dma, instruction: Instruction, transfer: Transfer) -> int:

@@ -119,13 +119,17 @@ class Dma:
     partitions_per_engine: float
     hwdge_issue_ns: float
     hwdge_descriptor_ns: float
+    hwdge_gap_ns: float
     hwdge_latency_ns: float
+    swdge_prepare_ns: float
+    swdge_prepare_descriptor_ns: float
     swdge_issue_ns: float
     swdge_static_ns: float
     swdge_dynamic_ns: float
     swdge_latency_ns: float
     static_issue_ns: float
     static_latency_ns: float
+    mixed_share: float
     hbm_read_ns: float
     read_tail_ns: float
     write_tail_ns: float

@@ -189,11 +189,12 @@ class Clock(ABC):
         moved = self.plan.movement[g]
         assert moved is not None
         lane = self.plan.lane[g]
-        self._take(now, g, now + moved.issue_ns, now + moved.printed_ns)
-        heappush(self.events, (now + moved.latency_ns, len(self.free) + 1 + g))
+        begin = max(now, self.ready[g] + moved.prepare_ns)
+        self._take(begin, g, begin + moved.issue_ns, begin + moved.printed_ns)
+        self.last[lane] = g
+        heappush(self.events, (begin + moved.latency_ns, len(self.free) + 1 + g))
         for c in self.plan.order_out[g]:
             self.order_met(c)
-        self.last[lane] = g
 
     def _finish(self, now: float, g: int, busy: float, end: float) -> None:
         """Note the times of g and release what waited for it."""
@@ -245,7 +246,8 @@ class Clock(ABC):
         assert moved is not None
         core = self.plan.lane[g] // _LANES
         work = max(moved.work_ns, 1e-3)
-        moving = Moving(g, core, self.plan.queue[g], moved.mask, work, moved.hbm_bytes / work)
+        stores = self.plan.stores[g]
+        moving = Moving(g, core, self.plan.queue[g], moved.mask, work, moved.hbm_bytes / work, stores)
         self._channels.arrive(now, moving)
         self._watch()
 

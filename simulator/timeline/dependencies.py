@@ -97,8 +97,8 @@ def _author(instructions: Sequence[Instruction], edges: Edges) -> None:
 def _keep_order(instructions: Sequence[Instruction], edges: Edges) -> None:
     """Loads an engine triggers keep their order, and so do its stores; a load may pass a store.
 
-    Assumed of the compiler: queues move one transfer after another, so urgent data behind later data waits for all
-    of it, and nothing is won by exchanging two loads.
+    Assumed of the compiler: queues move one transfer after another, so urgent data behind later data waits
+    for all of it, and nothing is won by exchanging two loads.
     """
     last: dict[tuple[str, bool], int] = {}
     for index, instruction in enumerate(instructions):

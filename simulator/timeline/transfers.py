@@ -2,7 +2,8 @@
 
 Within a queue a transfer starts when the one before it has left the DMA engines it needs. Engines serve their
 queues in turn, descriptor by descriptor, so transfers of different queues share an engine equally; together
-they get at most what the HBM stack gives. Between events every transfer progresses at a constant rate.
+they get at most what the HBM stack gives, and less while loads and
+stores mix. Between events every transfer progresses at a constant rate.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ class Moving:
     mask: int
     left_ns: float
     pull: float
+    stores: bool = False
     started_ns: float = -1.0
     rate: float = 0.0
 
@@ -71,6 +73,8 @@ class Channels:
             if moving.started_ns < 0:
                 moving.started_ns = now
             moving.rate = 1.0 / _sharers(moving, active)
+            if moving.pull and any(m.stores != moving.stores and m.core == moving.core for m in active):
+                moving.rate *= self.machine.dma.mixed_share
             demand += moving.rate * moving.pull
         stack = self.machine.hbm.bytes_per_ns
         if demand > stack:
