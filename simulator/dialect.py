@@ -1,31 +1,134 @@
+"""`import nki` inside the simulator: our modules stand in AWS's place while a kernel is loaded or traced."""
+
 from __future__ import annotations
-import contextlib, importlib, sys
+
+import contextlib
+import hashlib
+import importlib
+import importlib.util
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from simulator.api import KernelRef
+from simulator.errors import BadKernel, SimulatorError
+
+_lock = threading.RLock()
+_loaded: dict[tuple[str, str], ModuleType] = {}
+
+
+def _ours() -> dict[str, ModuleType]:
+    from simulator import nki
+    from simulator.nki import collectives, isa, language, typing
+    from simulator.nki.isa import enums
+
+    return {
+        "nki": nki,
+        "nki.isa": isa,
+        "nki.isa.constants": enums,
+        "nki.language": language,
+        "nki.collectives": collectives,
+        "nki.typing": typing,
+    }
+
+
+def _is_nki(name: str) -> bool:
+    return name == "nki" or name.startswith("nki.")
 
 
 @contextlib.contextmanager
-def nki_modules():
-    import simulator.nki, simulator.nki.isa, simulator.nki.language
+def nki_modules(forget: bool = True) -> Iterator[None]:
+    """Inside, `import nki...` gives the simulator's modules. At exit sys.modules is as it was: what was imported
+    inside and uses them is forgotten, so that a device path in this process imports it with AWS's `nki`.
+    """
+    with _lock:
+        before = dict(sys.modules)
+        for name in [n for n in before if _is_nki(n)]:
+            del sys.modules[name]
+        sys.modules.update(_ours())
+        try:
+            yield
+        finally:
+            added = [n for n in sys.modules if n not in before] if forget else []
+            for name in [n for n in sys.modules if _is_nki(n)] + [
+                n for n in added if _uses_nki(sys.modules[n])
+            ]:
+                sys.modules.pop(name, None)
+            sys.modules.update({n: m for n, m in before.items() if _is_nki(n)})
 
-    before = {k: v for k, v in sys.modules.items()}
-    sys.modules["nki"] = simulator.nki
-    sys.modules["nki.isa"] = simulator.nki.isa
-    sys.modules["nki.language"] = simulator.nki.language
+
+def _uses_nki(module: ModuleType) -> bool:
+    """Whether a module holds one of ours, or anything that came from one."""
+    for value in list(vars(module).values()):
+        origin = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", "")
+        if isinstance(origin, str) and origin.startswith("simulator.nki"):
+            return True
+    return False
+
+
+def load(kernel: KernelRef) -> Callable[..., Any]:
+    """The kernel function, from a file by its path (its folder importable) or from an importable module."""
+    with _lock:
+        module = _module(kernel)
+        function = getattr(module, kernel.function, None)
+    if not callable(function):
+        place = kernel.file or kernel.module
+        known = ", ".join(n for n, v in vars(module).items() if type(v).__name__ == "Kernel") or "none"
+        raise BadKernel(f"{place} has no function {kernel.function!r}", f"its kernels are: {known}")
+    return function
+
+
+def _module(kernel: KernelRef) -> ModuleType:
+    if kernel.file is None:
+        name = kernel.module or ""
+        key = ("module", name)
+        if key not in _loaded:
+            _loaded[key] = _imported(name, lambda: importlib.import_module(name))
+        return _loaded[key]
+    path = Path(kernel.file).resolve()
+    if not path.is_file():
+        raise BadKernel(f"there is no file {kernel.file}", "give the path as FILE.py::FUNCTION")
+    key = (str(path), hashlib.sha256(path.read_bytes()).hexdigest())
+    if key not in _loaded:
+        _loaded[key] = _imported(str(kernel.file), lambda: _from_file(path))
+    return _loaded[key]
+
+
+def _imported(name: str, load_it: Callable[[], ModuleType]) -> ModuleType:
     try:
-        yield
-    finally:
-        for k in list(sys.modules):
-            if k not in before and (k.startswith("nki") or k.startswith("kernels.")):
-                del sys.modules[k]
-        for k in ("nki", "nki.isa", "nki.language"):
-            sys.modules.pop(k, None)
-
-
-_cache = {}
-
-
-def load(ref):
-    key = (ref.module, ref.function)
-    if key not in _cache:
         with nki_modules():
-            _cache[key] = getattr(importlib.import_module(ref.module), ref.function)
-    return _cache[key]
+            return load_it()
+    except SimulatorError:
+        raise
+    except ImportError as error:
+        raise BadKernel(
+            f"{name} does not import: {error}", "install what it imports, or start from its folder"
+        ) from error
+    except Exception as error:
+        raise BadKernel(
+            f"{name} does not import: {type(error).__name__}: {error}", "run it with Python to see"
+        ) from error
+
+
+def _from_file(path: Path) -> ModuleType:
+    """Import a file under the package it lies in, so that its relative imports work as they are."""
+    root, parts = path.parent, [path.stem]
+    while (root / "__init__.py").is_file():
+        parts.insert(0, root.name)
+        root = root.parent
+    inserted = [str(root), str(path.parent)]
+    sys.path[:0] = inserted
+    try:
+        if len(parts) > 1:
+            return importlib.import_module(".".join(parts))
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+    finally:
+        for folder in inserted:
+            sys.path.remove(folder)

@@ -34,7 +34,7 @@ class KernelRefused(SimulatorError):
         return f"{where}{self.message} [{self.rule}]"
 
 
-class UnknownName(SimulatorError):
+class UnknownName(SimulatorError, AttributeError):
     """A name of `nki` that this machine does not execute."""
 
 

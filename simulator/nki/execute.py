@@ -1,80 +1,167 @@
+"""Run a kernel on this machine: its results on NumPy and its trace."""
+
 from __future__ import annotations
-import threading, traceback, linecache, inspect
+
+import linecache
+import threading
+import traceback
+from collections.abc import Callable, Mapping
 from typing import Any
+
 import numpy as np
+
+from simulator.api import KernelRef
 from simulator.errors import BadKernel, KernelRefused, SimulatorError
+from simulator.nki.capacity import check_capacity
 from simulator.nki.tensor import NkiTensor, Storage
 from simulator.nki.tracer import Launch, Program, set_current
 from simulator.trace import Trace
 
+SHARED_INPUT_BYTES = 64 << 20
+"""Inputs above this are not copied before the kernel runs, and may not be written by it."""
 
-def execute(kernel, arguments, *, target, lnc, values=True, record=True):
-    from simulator.dialect import load
 
-    f = kernel if callable(kernel) else load(kernel)
-    f = getattr(f, "func", f)
+def execute(
+    kernel: KernelRef | Callable[..., Any],
+    arguments: Mapping[str, Any],
+    *,
+    target: str,
+    lnc: int,
+    values: bool = True,
+    record: bool = True,
+) -> Trace:
+    """Execute `kernel` on arguments by name (NumPy arrays become HBM tensors) and return its trace.
+
+    With `values=False` arithmetic is skipped except on integers, which may steer addresses; with `record=False`
+    no instruction is kept. Raises `KernelRefused`, `UnknownName` or `BadKernel`.
+    """
+    from simulator.dialect import load, nki_modules
+
+    if lnc not in (1, 2):
+        raise BadKernel(f"a launch on {lnc} cores", "use lnc 1 or 2")
+    function = load(kernel) if isinstance(kernel, KernelRef) else kernel
+    function = getattr(function, "func", function)
     launch = Launch(target, lnc, values=values, record=record)
-    bound = {}
-    for n, v in arguments.items():
-        if isinstance(v, np.ndarray):
-            a = np.ascontiguousarray(v)
-            st = Storage(a, "hbm", n, filled=True, core=None)
-            st.role = "input"
-            launch.add_storage(st)
-            bound[n] = NkiTensor(st, st.data, "shared_hbm", None)
-        else:
-            bound[n] = v
-    results = [None] * lnc
+    bound = {name: _bound(launch, name, value) for name, value in arguments.items()}
+    with nki_modules(forget=False):
+        outcome = _run(launch, function, bound)
+    trace = _trace(launch, function, outcome)
+    if record:
+        check_capacity(trace)
+    return trace
 
-    def run(core):
-        h = launch.handover
-        set_current(Program(launch, core))
-        try:
-            with h.condition:
-                h.condition.wait_for(lambda: h.turn == core or h.failed is not None)
-            if h.failed is None:
-                results[core] = f(**bound)
-        except BaseException as e:
-            h.failed = h.failed or e
-            if isinstance(e, KernelRefused) and not e.file:
-                for fr in reversed(traceback.extract_tb(e.__traceback__)):
-                    if "/nki/" not in fr.filename and "simulator" not in fr.filename:
-                        e.file, e.line = fr.filename, fr.lineno
-                        break
-        finally:
-            set_current(None)
-            with h.condition:
-                h.done[core] = True
-                if lnc == 2:
-                    h.turn = 1 - core
-                h.condition.notify_all()
 
-    if lnc == 1:
-        run(0)
+def _bound(launch: Launch, name: str, value: Any) -> Any:
+    if not isinstance(value, np.ndarray):
+        return value
+    array = np.ascontiguousarray(value)
+    if array.nbytes <= SHARED_INPUT_BYTES:
+        array = array.copy()
     else:
-        ts = [threading.Thread(target=run, args=(c,)) for c in range(lnc)]
-        for t in ts:
-            t.start()
-        for t in ts:
-            t.join()
-    if launch.handover.failed:
+        array = array.view()
+        array.flags.writeable = False
+    storage = Storage(array, "hbm", name, filled=True, core=None)
+    storage.role = "input"
+    launch.add_storage(storage)
+    return NkiTensor(storage, storage.data, "shared_hbm")
+
+
+def _run(launch: Launch, function: Callable[..., Any], bound: dict[str, Any]) -> Any:
+    """The value core 0 returns, after every core ended."""
+    results: list[Any] = [None] * launch.lnc
+    if launch.lnc == 1:
+        _run_core(launch, 0, function, bound, results)
+    else:
+        threads = [
+            threading.Thread(target=_run_core, args=(launch, core, function, bound, results), daemon=True)
+            for core in range(launch.lnc)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    if launch.handover.failed is not None:
         raise launch.handover.failed
-    out = results[0]
-    outs = () if out is None else out if isinstance(out, tuple) else (out,)
-    for o in outs:
-        launch.tensors[o.storage.id].role = "output"
-    files = {}
-    for s in launch.sources:
-        if s.file not in files:
-            files[s.file] = "".join(linecache.getlines(s.file))
+    return results[0]
+
+
+def _run_core(
+    launch: Launch, core: int, function: Callable[..., Any], bound: dict[str, Any], results: list[Any]
+) -> None:
+    handover = launch.handover
+    set_current(Program(launch, core))
+    try:
+        with handover.condition:
+            handover.condition.wait_for(lambda: handover.turn == core or handover.failed is not None)
+        if handover.failed is None:
+            results[core] = function(**bound)
+    except BaseException as error:  # noqa: BLE001 - carried to the caller's thread, which raises it
+        if handover.failed is None:
+            handover.failed = _explained(error, function)
+    finally:
+        set_current(None)
+        with handover.condition:
+            handover.done[core] = True
+            handover.turn = 1 - core
+            handover.condition.notify_all()
+
+
+def _explained(error: BaseException, function: Callable[..., Any]) -> BaseException:
+    """The error as its reader needs it: our own with the kernel's file and line, Python's as a bad kernel."""
+    place = _place(error)
+    if isinstance(error, KernelRefused):
+        error.file, error.line = error.file or place[0], error.line or place[1]
+        return error
+    if isinstance(error, SimulatorError) or not isinstance(error, Exception):
+        return error
+    name = getattr(function, "__name__", "the kernel")
+    where = f"{place[0]}:{place[1]}: " if place[0] else ""
+    told = str(error) or "no message"
+    if isinstance(error, TypeError) and name in told and "argument" in told:
+        return BadKernel(f"{told}", "give every parameter of the kernel with --arg")
+    refused = BadKernel(
+        f"{where}{type(error).__name__}: {told}", "mend the kernel, or give arguments it accepts"
+    )
+    refused.__cause__ = error
+    return refused
+
+
+def _place(error: BaseException) -> tuple[str, int]:
+    """The innermost line outside this package."""
+    package = __file__.rpartition("execute.py")[0]
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if not frame.filename.startswith(package):
+            return frame.filename, frame.lineno or 0
+    return "", 0
+
+
+def _trace(launch: Launch, function: Callable[..., Any], outcome: Any) -> Trace:
+    returned = () if outcome is None else outcome if isinstance(outcome, tuple | list) else (outcome,)
+    outputs = [value for value in returned if isinstance(value, NkiTensor)]
+    warnings = []
+    for tensor in outputs:
+        launch.tensors[tensor.storage.id].role = "output"
+        if tensor.storage.memory != "hbm":
+            raise BadKernel(
+                f"the kernel returns {tensor.name!r}, which is in {tensor.storage.memory.upper()}",
+                "return tensors allocated in nl.shared_hbm",
+            )
+        if tensor.storage.written is not None:
+            missing = int(tensor.storage.written.size - tensor.storage.written.sum())
+            warnings.append(
+                f"{missing:,} of {tensor.storage.written.size:,} elements of {tensor.name!r} were never written"
+            )
+    files = {source.file: "".join(linecache.getlines(source.file)) for source in launch.sources}
     return Trace(
-        getattr(f, "__name__", "kernel"),
-        target,
-        lnc,
+        getattr(function, "__name__", "kernel"),
+        launch.target,
+        launch.lnc,
         launch.cores,
         launch.tensors,
         launch.sources,
         files,
-        tuple(o.array for o in outs),
-        tuple(o.storage.id for o in outs),
+        tuple(tensor.array for tensor in outputs),
+        tuple(tensor.storage.id for tensor in outputs),
+        data_dependent=tuple(sorted(launch.steering)),
+        warnings=warnings,
     )

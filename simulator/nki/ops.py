@@ -30,7 +30,7 @@ class Op:
     def __call__(self, *tensors: Any, **options: Any) -> Any:
         from simulator.nki import wrappers
 
-        return wrappers.apply(self, *tensors, **options)
+        return wrappers.call(self, *tensors, **options)
 
 
 def _sigmoid(x: Array) -> Array:
@@ -39,6 +39,15 @@ def _sigmoid(x: Array) -> Array:
 
 def _gelu(x: Array) -> Array:
     return 0.5 * x * (1 + special.erf(x / np.sqrt(np.float32(2))))
+
+
+def _gauss(x: Array) -> Array:
+    return np.exp(-x * x / 2) / (2 * np.pi) ** 0.5
+
+
+def _swish_dx(x: Array, slope: float) -> Array:
+    gate = _sigmoid(slope * x)
+    return gate * (1 + slope * x * (1 - gate))
 
 
 _TABLE: tuple[tuple[str, Callable[..., Array], Any, bool], ...] = (
@@ -84,6 +93,16 @@ _TABLE: tuple[tuple[str, Callable[..., Array], Any, bool], ...] = (
     ("relu", lambda x: np.maximum(x, 0), None, False),
     ("silu", lambda x: x * _sigmoid(x), None, False),
     ("gelu", _gelu, None, False),
+    ("gelu_apprx_tanh", lambda x: 0.5 * x * (1 + np.tanh(0.7978845608 * (x + 0.044715 * x**3))), None, False),
+    ("gelu_apprx_sigmoid", lambda x: x * _sigmoid(1.702 * x), None, False),
+    ("gelu_dx", lambda x: 0.5 * (1 + special.erf(x / 2**0.5)) + x * _gauss(x), None, False),
+    ("gelu_apprx_sigmoid_dx", lambda x: _swish_dx(x, 1.702), None, False),
+    ("silu_dx", lambda x: _swish_dx(x, 1.0), None, False),
+    ("erf_dx", lambda x: 2 / np.pi**0.5 * np.exp(-x * x), None, False),
+    ("mish", lambda x: x * np.tanh(np.logaddexp(x, 0)), None, False),
+    ("prelu", lambda x, slope: np.where(x > 0, x, slope * x), None, False),
+    ("tan", np.tan, None, False),
+    ("bypass", lambda x, *_: x, None, False),
     ("softplus", lambda x: np.logaddexp(x, 0), None, False),
     ("erf", special.erf, None, False),
     ("sin", np.sin, None, False),

@@ -6,7 +6,6 @@ import sys
 import threading
 from typing import Any
 
-import numpy as np
 
 from simulator.errors import KernelRefused, SimulatorError
 from simulator.nki.tensor import NkiTensor, Storage, region_of
@@ -26,7 +25,6 @@ class Launch:
         self.sources: list[Source] = []
         self.source_ids: dict[tuple[Any, int], int] = {}
         self.shared: dict[tuple[str, int], Storage] = {}
-        self.user_files: dict[str, bool] = {}
         self.handover = Handover(lnc)
         self.steering: set[str] = set()
 
@@ -51,22 +49,43 @@ class Launch:
 
 
 class Handover:
-    """Lets one core run at a time; a core gives way when it meets an exchange."""
+    """Lets one core run at a time, so a launch is deterministic; a core gives way where it must wait."""
 
     def __init__(self, cores: int) -> None:
         self.condition = threading.Condition()
+        self.cores = cores
         self.turn = 0
-        self.payloads: dict[tuple[int, int], Any] = {}
+        self.brought: dict[tuple[int, int], Any] = {}
         self.done = [False] * cores
         self.failed: BaseException | None = None
 
-    def refuse(self, program: Program) -> KernelRefused:
-        """The other core never comes."""
-        return KernelRefused(
-            f"core {program.core} waits for an exchange the other core never reaches",
-            "make both cores call sendrecv and core_barrier in the same order",
-            rule="rendezvous",
-        )
+    def meet(self, program: Program, payload: Any) -> tuple[int, list[Any]]:
+        """Wait for the other core's matching exchange; returns its number and what each core brought."""
+        program.exchanges += 1
+        number, core = program.exchanges, program.core
+        if self.cores == 1:
+            return number, [payload]
+        with self.condition:
+            self.brought[number, core] = payload
+            if (number, 1 - core) not in self.brought:
+                self.give_way(core)
+            if (number, 1 - core) not in self.brought:
+                raise KernelRefused(
+                    f"core {core} waits for an exchange that core {1 - core} never reaches",
+                    "let both cores call sendrecv and core_barrier in the same order",
+                    rule="rendezvous",
+                )
+        return number, [self.brought[number, 0], self.brought[number, 1]]
+
+    def give_way(self, core: int) -> None:
+        """Let the other core run until it waits or ends. The caller holds the condition."""
+        if self.done[1 - core]:
+            return
+        self.turn = 1 - core
+        self.condition.notify_all()
+        self.condition.wait_for(lambda: self.turn == core or self.failed is not None)
+        if self.failed is not None:
+            raise self.failed
 
 
 class Program:
@@ -76,7 +95,6 @@ class Program:
         self.launch = launch
         self.core = core
         self.shared_count: dict[str, int] = {}
-        self.names: dict[str, int] = {}
         self.in_order = 0
         self.exchanges = 0
 
@@ -166,14 +184,13 @@ def emit(
         return Handle(None)
     instructions = launch.cores[program.core]
     reads = tuple([region_of(t) for t in src]) + tuple([r for t in (*src, *dst) for r in t.steered])
-    first = dst[0] if dst else src[0]
     instruction = Instruction(
         len(instructions),
         program.core,
         engine,
         call,
         opcode,
-        first.array.shape[0] if first.array.ndim else 1,
+        partitions_of(dst or src),
         elements,
         tuple([t.array.dtype.name for t in (*dst, *src)]),
         tuple([t.storage.memory for t in (*dst, *src)]),
@@ -198,11 +215,6 @@ def free_elements(tensor: NkiTensor) -> int:
     return array.size // array.shape[0] if array.ndim and array.shape[0] else int(array.size)
 
 
-def refused(message: str, hint: str, rule: str) -> KernelRefused:
-    """A refusal; `execute` adds file and line."""
-    return KernelRefused(message, hint, rule=rule)
-
-
-def f32(array: Any) -> Any:
-    """Values as the engines compute them: float32, integers as they are."""
-    return array if array.dtype.kind in "iub" else array.astype(np.float32)
+def partitions_of(tensors: tuple[NkiTensor, ...]) -> int:
+    """Partitions of the first tensor, 1 without one."""
+    return int(tensors[0].array.shape[0]) if tensors and tensors[0].array.ndim else 1

@@ -1,0 +1,162 @@
+"""The scalar engine: a function of scale x data + bias, with an optional reduction, and `exponential` (VectorE)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from simulator.nki.isa.enums import reduce_cmd as ReduceCmd
+from simulator.nki.numerics import computing, flat, lift, operand, store
+from simulator.nki.ops import OPS, Op
+from simulator.nki.rules import check_on_chip, check_partitions, check_same_size, refuse
+from simulator.nki.tensor import NkiTensor
+from simulator.nki.tracer import Handle, emit, free_elements
+
+ACTIVATIONS = frozenset(
+    "copy square sigmoid relu prelu gelu gelu_apprx_tanh gelu_apprx_sigmoid gelu_dx gelu_apprx_sigmoid_dx silu silu_dx "
+    "tanh softplus mish erf erf_dx exp log sin arctan sqrt rsqrt reciprocal sign abs identity".split()
+)
+"""Functions ScalarE has a table for (NKI docs, nki.api.shared)."""
+
+
+def activation(
+    dst: NkiTensor,
+    op: Op,
+    data: NkiTensor,
+    bias: Any = None,
+    scale: Any = 1.0,
+    reduce_op: Op | None = None,
+    reduce_res: NkiTensor | None = None,
+    reduce_cmd: ReduceCmd = ReduceCmd.idle,
+    name: str | None = None,
+) -> Handle:
+    """dst = op(scale x data + bias); with reduce_res, also the sum over the free dimensions."""
+    return _activate("activation", dst, op, data, bias, scale, reduce_op, reduce_res, reduce_cmd, name)
+
+
+def activation_reduce(
+    dst: NkiTensor,
+    op: Op,
+    data: NkiTensor,
+    reduce_op: Op,
+    reduce_res: NkiTensor,
+    bias: Any = None,
+    scale: Any = 1.0,
+    name: str | None = None,
+) -> Handle:
+    """`activation` and its reduction in one instruction."""
+    command = ReduceCmd.reset_reduce
+    return _activate("activation_reduce", dst, op, data, bias, scale, reduce_op, reduce_res, command, name)
+
+
+def _activate(
+    call: str,
+    dst: NkiTensor,
+    op: Op,
+    data: NkiTensor,
+    bias: Any,
+    scale: Any,
+    reduce_op: Op | None,
+    reduce_res: NkiTensor | None,
+    command: ReduceCmd,
+    name: str | None,
+) -> Handle:
+    if op.name not in ACTIVATIONS:
+        raise refuse(
+            "activation-function", f"ScalarE has no table for {op!r}", "use VectorE, or a function it has"
+        )
+    pointers = tuple(v for v in (bias, scale) if isinstance(v, NkiTensor))
+    outputs = (dst,) if reduce_res is None else (dst, reduce_res)
+    check_on_chip(call, *outputs, data, *pointers)
+    check_partitions(call, *outputs, data)
+    check_same_size(call, dst, data)
+    if computing(dst):
+        value = _evaluate(op, data, bias, scale)
+        store(dst, value)
+        if reduce_res is not None:
+            _reduce(reduce_res, value, reduce_op, command)
+    return emit(
+        call, "ACTIVATE", "scalar", outputs, (data, *pointers), free_elements(data), name=name, op=op.name,
+        reduce=reduce_res is not None, pointers=len(pointers),
+    )  # fmt: skip
+
+
+def _evaluate(op: Op, data: NkiTensor, bias: Any, scale: Any) -> Any:
+    value = lift(data.array).astype(np.float32, copy=False)
+    if isinstance(scale, NkiTensor) or scale != 1.0:
+        value = value * operand(scale, data)
+    if bias is not None:
+        value = value + operand(bias, data)
+    with np.errstate(all="ignore"):
+        return op.compute(value)
+
+
+def _reduce(result: NkiTensor, value: Any, op: Op | None, command: ReduceCmd) -> None:
+    if op is not None and op.name != "add":
+        raise refuse("reduce-op", f"ScalarE reduces with {op!r}", "use nl.add")
+    total = value.reshape(value.shape[0], -1).sum(axis=1, dtype=np.float32)
+    if command in (ReduceCmd.reduce, ReduceCmd.load_reduce):
+        total = total + flat(result)[:, 0]
+    store(result, total)
+
+
+def activate2(
+    dst: NkiTensor,
+    op: Op,
+    data: NkiTensor,
+    imm0: Any,
+    imm1: Any,
+    op0: Op,
+    op1: Op,
+    relu_param: Any = 0.0,
+    reverse0: bool = False,
+    reverse1: bool = False,
+    reduce_op: Op | None = None,
+    reduce_res: NkiTensor | None = None,
+    reduce_cmd: ReduceCmd = ReduceCmd.idle,
+    name: str | None = None,
+) -> Handle:
+    """dst = op((data op0 imm0) op1 imm1) (NKI 0.4)."""
+    pointers = tuple(v for v in (imm0, imm1, relu_param) if isinstance(v, NkiTensor))
+    outputs = (dst,) if reduce_res is None else (dst, reduce_res)
+    check_on_chip("activate2", *outputs, data, *pointers)
+    check_same_size("activate2", dst, data)
+    if computing(dst):
+        value = lift(data.array)
+        for step, constant, reverse in ((op0, imm0, reverse0), (op1, imm1, reverse1)):
+            if step.name not in ("bypass", "copy"):
+                other = operand(constant, data)
+                value = step.compute(other, value) if reverse else step.compute(value, other)
+        with np.errstate(all="ignore"):
+            value = op.compute(value, operand(relu_param, data)) if op.name == "prelu" else op.compute(value)
+        store(dst, value)
+        if reduce_res is not None:
+            _reduce(reduce_res, value, reduce_op, reduce_cmd)
+    return emit(
+        "activate2", "ACTIVATE", "scalar", outputs, (data, *pointers), free_elements(data), name=name, op=op.name,
+        reduce=reduce_res is not None, pointers=len(pointers),
+    )  # fmt: skip
+
+
+def exponential(
+    dst: NkiTensor,
+    src: NkiTensor,
+    max_value: Any = 0.0,
+    reduce_res: NkiTensor | None = None,
+    reduce_cmd: ReduceCmd = ReduceCmd.idle,
+    reduce_init: Any = 0.0,
+    name: str | None = None,
+) -> Handle:
+    """dst = exp(src - max_value) on VectorE of trn3, and its sum over the free dimensions."""
+    outputs = (dst,) if reduce_res is None else (dst, reduce_res)
+    pointers = tuple(v for v in (max_value, reduce_init) if isinstance(v, NkiTensor))
+    check_on_chip("exponential", *outputs, src, *pointers)
+    if computing(dst):
+        value = np.exp(lift(src.array) - operand(max_value, src))
+        store(dst, value)
+        if reduce_res is not None:
+            _reduce(reduce_res, value, OPS["add"], reduce_cmd)
+    return emit(
+        "exponential", "EXPONENTIAL", "vector", outputs, (src, *pointers), free_elements(src), name=name
+    )

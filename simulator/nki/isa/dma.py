@@ -1,0 +1,185 @@
+"""Transfers: `dma_copy`, `dma_transpose`, `dma_compute`.
+
+An unknown descriptor mode resolves as the public profiles of plain copies show: software descriptors on GpSimd,
+unless the author names the sync or scalar engine, whose queues generate theirs in hardware (SDK docs, nki-dge).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from simulator.nki.isa.enums import dge_mode as Dge
+from simulator.nki.isa.enums import engine as Engine
+from simulator.nki.isa.enums import oob_mode as Oob
+from simulator.nki.numerics import computing, lift, rounded, store
+from simulator.nki.ops import OPS
+from simulator.nki.rules import check_same_size, refuse
+from simulator.nki.tensor import NkiTensor, Scatter
+from simulator.nki.tracer import Handle, emit, free_elements
+from simulator.trace import Transfer
+
+QUEUE = {"swdge": "Dynamic", "hwdge": "DynamicHW", "none": "Static"}
+HARDWARE_TRIGGERS = ("sync", "scalar")
+
+
+def dma_copy(
+    dst: NkiTensor,
+    src: NkiTensor,
+    priority: Any = None,  # noqa: ARG001 - queues are served round robin whatever the class
+    oob_mode: Oob = Oob.error,
+    dge_mode: Dge = Dge.unknown,
+    engine: Engine = Engine.unknown,
+    name: str | None = None,
+) -> Handle:
+    """Copy between HBM and SBUF, casting where the dtypes differ; either side may be indirectly addressed."""
+    check_same_size("dma_copy", dst, src)
+    if src.storage.memory == "psum" or dst.storage.memory == "psum":
+        raise refuse(
+            "dma-psum", "dma_copy does not reach PSUM (since NKI 0.3)", "go through SBUF with tensor_copy"
+        )
+    mode, trigger = _resolved(dge_mode, engine, dst.rows is not None or src.rows is not None)
+    if computing(dst):
+        _move(dst, src, oob_mode)
+    return _emit("dma_copy", "DMA_DIRECT2D", dst, (src,), mode, trigger, name)
+
+
+def _resolved(mode: Dge, engine: Engine, indirect: bool) -> tuple[str, str]:
+    """Descriptor mode and triggering engine; only software descriptors can gather or scatter."""
+    asked = mode.name
+    if asked == "unknown":
+        asked = "hwdge" if engine.name in HARDWARE_TRIGGERS and not indirect else "swdge"
+    if asked == "hwdge" and indirect:
+        raise refuse("hwdge-indirect", "hardware descriptors cannot gather or scatter", "use dge_mode.swdge")
+    if asked == "hwdge":
+        return asked, engine.name if engine.name in HARDWARE_TRIGGERS else "sync"
+    return asked, "gpsimd" if asked == "swdge" else "sync"
+
+
+def _move(dst: NkiTensor, src: NkiTensor, oob: Oob) -> None:
+    values = src.array
+    if values.shape != dst.array.shape:
+        values = values.reshape(dst.array.shape)
+    for side in (dst.rows, src.rows):
+        if side is not None and oob is Oob.error and not side.inside.all():
+            raise refuse("bounds", "an indirect transfer names a row outside its tensor", "use oob_mode.skip")
+    if dst.rows is not None:
+        _scatter(dst, dst.rows, values)
+    elif src.rows is not None:
+        inside = src.rows.inside
+        dst.array[inside] = rounded(values[inside], dst.array.dtype)
+    else:
+        store(dst, lift(values) if values.dtype != dst.array.dtype else values)
+
+
+def _scatter(dst: NkiTensor, rows: Scatter, values: np.ndarray[Any, Any]) -> None:
+    cells = rows.cells[rows.inside]
+    rows.flat[cells] = rounded(values[rows.inside], dst.array.dtype)
+    if dst.storage.written is not None:
+        dst.storage.written.reshape(-1)[cells] = True
+
+
+def _emit(
+    call: str,
+    opcode: str,
+    dst: NkiTensor,
+    srcs: tuple[NkiTensor, ...],
+    mode: str,
+    trigger: str,
+    name: str | None,
+    transpose: bool = False,
+) -> Handle:
+    sides = (dst, *srcs)
+    size = dst.array.nbytes * len(srcs)
+    run = 2 if transpose else max(1, min(_contiguous(side) for side in sides))
+    descriptors = max(1, size // run) if not transpose else max(1, size // 512)
+    partitions = max((t.array.shape[0] for t in sides if t.storage.memory != "hbm"), default=0)
+    transfer = Transfer(
+        size,
+        descriptors,
+        size / descriptors,
+        partitions,
+        srcs[0].storage.memory,
+        dst.storage.memory,
+        mode,  # type: ignore[arg-type]
+        any(t.dynamic for t in sides),
+        transpose,
+        f"q{trigger.capitalize()}{QUEUE[mode]}",
+    )
+    return emit(call, opcode, trigger, (dst,), srcs, free_elements(dst), name=name, transfer=transfer)
+
+
+def _contiguous(tensor: NkiTensor) -> int:
+    """Bytes of one contiguous run: the piece one descriptor moves. Partitions of a tile are never contiguous."""
+    array = tensor.array
+    run: int = array.itemsize
+    dims = list(zip(array.shape, array.strides, strict=True))
+    if tensor.rows is not None or tensor.storage.memory != "hbm":
+        dims = dims[1:]
+    for size, stride in reversed(dims):
+        if size == 1:
+            continue
+        if stride != run:
+            break
+        run *= size
+    return run
+
+
+def dma_transpose(
+    dst: NkiTensor,
+    src: NkiTensor,
+    axes: Sequence[int] | None = None,
+    priority: Any = None,  # noqa: ARG001
+    dge_mode: Dge = Dge.unknown,
+    oob_mode: Oob = Oob.error,  # noqa: ARG001 - a gathered source is checked when it is addressed
+    name: str | None = None,
+) -> Handle:
+    """Transpose while moving; two-dimensional by default, `axes` permutes more dimensions. 2-byte dtypes."""
+    if src.array.itemsize != 2:
+        raise refuse("dma-transpose-dtype", f"dma_transpose of {src.array.dtype.name}", "use a 2-byte dtype")
+    check_same_size("dma_transpose", dst, src)
+    turned = src.array.transpose(tuple(axes)) if axes is not None else src.array.T
+    mode, trigger = _resolved(dge_mode, Engine.unknown, src.rows is not None)
+    if computing(dst):
+        store(dst, turned)
+    return _emit("dma_transpose", "DMA_TRANSPOSE", dst, (src,), mode, trigger, name, transpose=True)
+
+
+def dma_compute(
+    dst: NkiTensor,
+    srcs: list[NkiTensor],
+    reduce_op: Any,
+    scales: Sequence[float] | None = None,
+    unique_indices: bool = True,
+    oob_mode: Oob = Oob.error,  # noqa: ARG001
+    name: str | None = None,
+) -> Handle:
+    """dst = reduce over srcs of scale x src, done by the DMA engines; with an indirect dst, dst accumulates."""
+    check_same_size("dma_compute", dst, *srcs)
+    fold = (OPS["add"] if reduce_op is None else reduce_op).compute
+    parts = [
+        lift(s.array).reshape(dst.array.shape) * (scales[k] if scales else 1) for k, s in enumerate(srcs)
+    ]
+    total = parts[0]
+    for part in parts[1:]:
+        total = fold(total, part)
+    if computing(dst):
+        if dst.rows is not None:
+            _accumulate(dst.rows, total, unique_indices)
+        else:
+            store(dst, total)
+    mode, trigger = _resolved(
+        Dge.unknown if dst.rows is not None else Dge.none, Engine.unknown, dst.rows is not None
+    )
+    return _emit("dma_compute", "DMA_DIRECT2D", dst, tuple(srcs), mode, trigger, name)
+
+
+def _accumulate(rows: Scatter, values: np.ndarray[Any, Any], unique: bool) -> None:
+    cells, added = rows.cells[rows.inside], values[rows.inside]
+    if unique:
+        rows.flat[cells] = rounded(lift(rows.flat[cells]) + added, rows.flat.dtype)
+        return
+    for where, value in zip(cells, added, strict=True):
+        rows.flat[where] = rounded(lift(rows.flat[where]) + value, rows.flat.dtype)

@@ -1,0 +1,114 @@
+"""The tensor engine: `nc_matmul`, `nc_transpose`, `nc_matmul_mx`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from simulator.nki.isa.enums import engine as Engine
+from simulator.nki.isa.enums import matmul_perf_mode
+from simulator.nki.numerics import computing, lift, store
+from simulator.nki.rules import check_engine, check_matmul, check_partitions, check_same_size, refuse
+from simulator.nki.tensor import NkiTensor
+from simulator.nki.tracer import Handle, current, emit
+
+
+def nc_matmul(
+    dst: NkiTensor,
+    stationary: NkiTensor,
+    moving: NkiTensor,
+    is_stationary_onezero: bool = False,  # noqa: ARG001 - promises about values change no result
+    is_moving_onezero: bool = False,  # noqa: ARG001
+    is_transpose: bool = False,
+    accumulate: bool | None = None,
+    tile_position: tuple[int, ...] = (),
+    tile_size: tuple[int, ...] = (),
+    perf_mode: matmul_perf_mode = matmul_perf_mode.none,
+    name: str | None = None,
+) -> Handle:
+    """dst [M, N] = stationary [K, M] transposed times moving [K, N], in fp32.
+
+    `accumulate=None` adds to dst where it has been written and overwrites it where it has not (NKI docs,
+    nki.isa.nc_matmul).
+    """
+    program = current()
+    if perf_mode is matmul_perf_mode.double_row:
+        return _double_row(dst, stationary, moving, accumulate, name)
+    rows, columns, width = check_matmul(program.launch.target, dst, stationary, moving)
+    check_partitions("nc_matmul", dst, stationary, moving)
+    adds = _adds(dst, accumulate)
+    if computing(dst):
+        product = lift(stationary.array).reshape(rows, columns).T @ lift(moving.array).reshape(rows, width)
+        _into(dst, product, adds)
+    # An accumulating matmul adds inside PSUM: the region is written, not read, so groups stay pipelined.
+    return emit(
+        "nc_matmul", "MATMUL", "tensor", (dst,), (stationary, moving), width, name=name,
+        macs=0 if is_transpose else rows * columns * width, stationary_free=columns, k_rows=rows,
+        is_transpose=is_transpose, accumulate=adds, row_tile=tile_size[0] if tile_size else 128,
+        column_tile=tile_size[1] if tile_size else 128, tile_position=tuple(tile_position),
+    )  # fmt: skip
+
+
+def _adds(dst: NkiTensor, accumulate: bool | None) -> bool:
+    written = dst.storage.written is None or dst.mask is None or bool(dst.mask.all())
+    if accumulate and not written:
+        raise refuse(
+            "uninitialised", f"nc_matmul accumulates into {dst.storage.name!r} before anything was written there",
+            "start the group with accumulate=False",
+        )  # fmt: skip
+    return written if accumulate is None else bool(accumulate)
+
+
+def _into(dst: NkiTensor, product: np.ndarray[Any, Any], adds: bool) -> None:
+    product = product.reshape(dst.array.shape)
+    store(dst, lift(dst.array) + product if adds else product)
+
+
+def _double_row(
+    dst: NkiTensor, stationary: NkiTensor, moving: NkiTensor, accumulate: bool | None, name: str | None
+) -> Handle:
+    """fp8 at double rate: operands [K, 2, M] and [K, 2, N] contract 2 K rows."""
+    if stationary.array.itemsize != 1 or stationary.array.shape[1] != 2 or moving.array.shape[1] != 2:
+        raise refuse("double-row", "double_row takes fp8 operands of shape [K, 2, free]", "drop perf_mode")
+    rows = stationary.array.shape[0]
+    adds = _adds(dst, accumulate)
+    if computing(dst):
+        left = lift(stationary.array).reshape(rows * 2, -1)
+        _into(dst, left.T @ lift(moving.array).reshape(rows * 2, -1), adds)
+    columns, width = stationary.array.size // rows // 2, moving.array.size // rows // 2
+    return emit(
+        "nc_matmul", "MATMUL", "tensor", (dst,), (stationary, moving), width, name=name,
+        macs=2 * rows * columns * width, stationary_free=columns, k_rows=2 * rows, perf_mode="double_row",
+        accumulate=adds,
+    )  # fmt: skip
+
+
+def nc_transpose(
+    dst: NkiTensor, data: NkiTensor, engine: Engine = Engine.unknown, name: str | None = None
+) -> Handle:
+    """dst [F, P] = data [P, F] transposed: up to [128, 128] on the tensor engine into PSUM, [32, 32] on vector."""
+    rows = data.array.shape[0]
+    columns = data.array.size // rows
+    where = engine.name
+    if where == "unknown":
+        where = "vector" if rows <= 32 and columns <= 32 and dst.storage.memory == "sbuf" else "tensor"
+    check_engine("nc_transpose", where, ("tensor", "vector"))
+    check_same_size("nc_transpose", dst, data)
+    limit = 128 if where == "tensor" else 32
+    if rows > limit or columns > limit:
+        raise refuse(
+            "tile-limit", f"nc_transpose of [{rows}, {columns}] on {where}", f"use at most {limit} of each"
+        )
+    if where == "tensor" and (dst.storage.memory != "psum" or data.storage.memory != "sbuf"):
+        raise refuse(
+            "operand-memory", "a transpose on the tensor engine goes from SBUF to PSUM", "put dst in nl.psum"
+        )
+    check_partitions("nc_transpose", dst, data)
+    if computing(dst):
+        store(dst, lift(data.array).reshape(rows, columns).T)
+    opcode, streamed = ("MATMUL", rows) if where == "tensor" else ("TRANSPOSE", columns)
+    return emit(
+        "nc_transpose", opcode, where, (dst,), (data,), streamed, name=name, is_transpose=True,
+        stationary_free=columns, k_rows=rows,
+    )  # fmt: skip

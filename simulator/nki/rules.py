@@ -1,0 +1,127 @@
+"""What the hardware and the compiler refuse, one function a rule; `execute` adds the kernel's file and line."""
+
+from __future__ import annotations
+
+from simulator.errors import KernelRefused
+from simulator.nki.tensor import NkiTensor
+
+PARTITIONS = 128
+STATIONARY_FREE = 128
+MOVING_FREE = {"trn2": 512, "trn3": 1024}
+PSUM_PARTITION_BYTES = 16 * 1024
+PSUM_BANK_BYTES = 2048
+
+
+def refuse(rule: str, message: str, hint: str) -> KernelRefused:
+    """The refusal of a kernel that breaks `rule`."""
+    return KernelRefused(message, hint, rule=rule)
+
+
+def check_allocation(memory: str, shape: tuple[int, ...], bytes_per_partition: int) -> None:
+    """Partition dimension at most 128; a PSUM tile at most 16 KiB per partition."""
+    if memory == "hbm":
+        return
+    if not shape or shape[0] > PARTITIONS:
+        raise refuse(
+            "partition-dimension",
+            f"a tile of shape {shape} has {shape[0] if shape else 0} partitions",
+            f"put at most {PARTITIONS} on the first dimension",
+        )
+    if memory == "psum" and bytes_per_partition > PSUM_PARTITION_BYTES:
+        raise refuse(
+            "psum-capacity",
+            f"a PSUM tile of {bytes_per_partition} bytes per partition exceeds {PSUM_PARTITION_BYTES}",
+            "split the tile over the free dimension",
+        )
+
+
+def check_partitions(call: str, *tensors: NkiTensor) -> None:
+    """Start partition: 0 above 64 partitions, 0 or 64 above 32, else a multiple of 32 (NeuronCore access rules)."""
+    for tensor in tensors:
+        storage = tensor.storage
+        if storage.memory == "hbm" or not tensor.array.ndim:
+            continue
+        start = (tensor.array.__array_interface__["data"][0] - storage.base) // (storage.row_bytes or 1)
+        if start == 0:
+            continue
+        count = tensor.array.shape[0]
+        step = 128 if count > 64 else 64 if count > 32 else 32
+        if start % step:
+            raise refuse(
+                "start-partition",
+                f"{call} reaches {count} partitions of {storage.name!r} from partition {start}",
+                f"start at a multiple of {step}" if step < 128 else "start at partition 0",
+            )
+
+
+def check_same_size(call: str, *tensors: NkiTensor) -> None:
+    """Every operand has as many elements as the first."""
+    size = tensors[0].array.size
+    for tensor in tensors[1:]:
+        if tensor.array.size != size:
+            shapes = " and ".join(str(t.shape) for t in tensors)
+            raise refuse("shape", f"{call} is given shapes {shapes}", "make the element counts equal")
+
+
+def check_on_chip(call: str, *tensors: NkiTensor) -> None:
+    """Compute engines reach SBUF and PSUM only."""
+    for tensor in tensors:
+        if tensor.storage.memory == "hbm":
+            raise refuse(
+                "operand-memory",
+                f"{call} is given {tensor.storage.name!r}, which is in HBM",
+                "bring it to SBUF with nisa.dma_copy first",
+            )
+
+
+def check_engine(call: str, engine: str, allowed: tuple[str, ...], *tensors: NkiTensor) -> None:
+    """The engine can run the call, and GpSimd reaches no PSUM."""
+    if engine not in allowed:
+        raise refuse("engine", f"{call} cannot run on {engine}", f"use {' or '.join(allowed)}")
+    if engine == "gpsimd" and any(t.storage.memory == "psum" for t in tensors):
+        raise refuse(
+            "gpsimd-psum", f"{call} on gpsimd touches PSUM, which it cannot reach", "use vector or scalar"
+        )
+
+
+def check_matmul(
+    target: str, dst: NkiTensor, stationary: NkiTensor, moving: NkiTensor
+) -> tuple[int, int, int]:
+    """Tile limits and memories of a matmul; returns (contracted rows, stationary columns, moving columns)."""
+    rows = stationary.array.shape[0]
+    columns, width = stationary.array.size // rows, moving.array.size // moving.array.shape[0]
+    if moving.array.shape[0] != rows:
+        raise refuse(
+            "shape",
+            f"nc_matmul contracts {rows} stationary with {moving.array.shape[0]} moving partitions",
+            "give both the same number of partitions",
+        )
+    if columns > STATIONARY_FREE or width > MOVING_FREE[target]:
+        raise refuse(
+            "tile-limit",
+            f"nc_matmul of {columns} stationary and {width} moving columns",
+            f"use at most {STATIONARY_FREE} and {MOVING_FREE[target]} on {target}",
+        )
+    if stationary.storage.memory != "sbuf" or moving.storage.memory != "sbuf" or dst.storage.memory != "psum":
+        raise refuse(
+            "operand-memory",
+            "nc_matmul reads SBUF and writes PSUM only",
+            "copy operands to SBUF, dst to nl.psum",
+        )
+    if dst.array.size != columns * width:
+        raise refuse("shape", f"nc_matmul gives [{columns}, {width}] but dst is {dst.shape}", "fit dst to it")
+    check_bank("nc_matmul", dst)
+    return rows, columns, width
+
+
+def check_bank(call: str, dst: NkiTensor) -> None:
+    """One matmul writes within one 2 KiB PSUM bank."""
+    storage = dst.storage
+    start = (dst.array.__array_interface__["data"][0] - storage.base) % storage.row_bytes
+    used = dst.array.size // max(1, dst.array.shape[0]) * dst.array.itemsize
+    if start // PSUM_BANK_BYTES != (start + used - 1) // PSUM_BANK_BYTES:
+        raise refuse(
+            "psum-bank",
+            f"{call} writes {used} bytes per partition across a {PSUM_BANK_BYTES}-byte PSUM bank",
+            "write at most 512 fp32 columns inside one bank",
+        )
