@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 
 from collectors.errors import CollectorError
 from collectors.simulated import cache
@@ -17,6 +18,7 @@ Progress = Callable[[int, int, str], None]
 """Called with jobs done, jobs in all, and the job just finished (or about to start)."""
 
 ATTEMPTS = 2
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 ONE_PROCESS = 1
 
 
@@ -51,7 +53,7 @@ def _perform_all(missing: dict[str, Job], total: int, progress: Progress) -> Non
             progress(done + 1, total, job.name)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers(len(missing)), mp_context=context) as pool:
+    with _one_thread_each(), ProcessPoolExecutor(workers(len(missing)), mp_context=context) as pool:
         waiting = {pool.submit(perform, job, key): job for key, job in missing.items()}
         try:
             for at, future in enumerate(as_completed(waiting), done + 1):
@@ -60,6 +62,19 @@ def _perform_all(missing: dict[str, Job], total: int, progress: Progress) -> Non
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Processes started meanwhile use one thread for BLAS and torch: the cores are shared out already."""
+    before = {name: os.environ.get(name) for name in THREADS}
+    os.environ |= dict.fromkeys(THREADS, "1")
+    try:
+        yield
+    finally:
+        for name in THREADS:
+            del os.environ[name]
+        os.environ |= {name: value for name, value in before.items() if value is not None}
 
 
 def _outcome(future: Future[Failure | None]) -> Failure | None:

@@ -1,0 +1,88 @@
+"""`collectors rank`: which kernel to rewrite next."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from collectors.commands.options import Database, Json, RunName, open_store
+from collectors.commands.screen import number, output, percent, print_json, table
+from collectors.records import Run
+from collectors.store.door import Store
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from analysis.rank import Opportunity, Range
+
+COLUMNS = (
+    "phase",
+    "slot",
+    "variant",
+    "total ms",
+    "share %",
+    "gain ms, low–expected–high",
+    "points",
+    "bound",
+    "why",
+)
+TABLES = ("Instruction", "DmaPacketAggregated", "Flow")
+
+
+def rank(
+    run: RunName = "latest",
+    limit: Annotated[int, typer.Option(min=1, help="At most this many rows.")] = 10,
+    db: Database = None,
+    json: Json = False,
+) -> None:
+    """Rank kernels by what a rewrite could win, with the bound that limits each and the rule that says so.
+
+    Example: collectors rank latest
+    """
+    from analysis.rank import rank as ranked
+    from collectors.commands.machine import facts
+
+    store = open_store(db)
+    found = store.load(store.resolve(run))
+    others = tuple(other for other in store.runs() if other.target == found.target)
+    ranking = ranked(found, machine=facts(found.target), tables=tables(store, found), alternatives=others)
+    if json:
+        print_json({"run_id": found.run_id, "provenance": found.provenance, "ranking": ranking})
+        return
+    screen = output()
+    shown = ranking.opportunities[:limit]
+    screen.print(table(COLUMNS, [_row(each) for each in shown], left=3))
+    for text in filter(
+        None,
+        (ranking.reason, f"{ranking.dropped} rows under half a percent dropped" if ranking.dropped else ""),
+    ):
+        screen.print(text, soft_wrap=True, markup=False)
+    for each in shown[:3]:
+        screen.print(f"{each.phase} {each.slot}: {each.advice}", soft_wrap=True, markup=False)
+
+
+def tables(store: Store, run: Run) -> dict[str, dict[str, pa.Table]]:
+    """Rows of every profile of a run, as rules read them."""
+    return {
+        profile_id: {name: store.table(profile_id, name) for name in TABLES} for profile_id in run.profiles
+    }
+
+
+def _row(each: Opportunity) -> list[str]:
+    gain = _range(each.gain_ns, 1e6)
+    return [
+        each.phase,
+        each.slot,
+        each.variant if each.is_kernel else "not a kernel",
+        number(each.total_ns / 1e6),
+        percent(each.share),
+        gain,
+        _range(each.gain_points, 1.0),
+        each.bound,
+        each.why,
+    ]
+
+
+def _range(of: Range | None, unit: float) -> str:
+    return "—" if of is None else "–".join(number(value / unit) for value in (of.low, of.expected, of.high))

@@ -1,0 +1,124 @@
+"""`collectors runs`: what has been tried, newest first."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from collectors.commands.options import Database, Json, open_store
+from collectors.commands.screen import number, output, print_json, say, table
+from collectors.records import Run
+
+if TYPE_CHECKING:
+    from analysis.totals import Totals
+
+COLUMNS = (
+    "label",
+    "run",
+    "when",
+    "provenance",
+    "target",
+    "prompt",
+    "commit",
+    "ms/token",
+    "TTFT ms",
+    "e2e ms",
+    "tokens/s",
+    "points",
+    "accuracy",
+)
+
+
+def runs(
+    label: Annotated[str | None, typer.Option(help="Only runs with this label.")] = None,
+    prompt: Annotated[int | None, typer.Option(help="Only runs of this prompt.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most this many, the newest.")] = None,
+    db: Database = None,
+    json: Json = False,
+) -> None:
+    """List the runs, newest first; * marks a baseline.
+
+    Example: collectors runs --prompt 3 --limit 10
+    """
+    store = open_store(db)
+    baselines = store.baselines()
+    found = [
+        run
+        for run in store.runs()
+        if (label is None or run.label == label) and (prompt is None or run.prompt == prompt)
+    ][:limit]
+    if json:
+        print_json({"runs": [as_object(run, baseline=run.run_id in baselines) for run in found]})
+        return
+    if not found:
+        say(f"No runs in {store.path}. Make one with `collectors profile --prompt 3`.")
+        return
+    output().print(table(COLUMNS, [_row(run, run.run_id in baselines) for run in found], left=7))
+
+
+def as_object(run: Run, *, baseline: bool) -> dict[str, Any]:
+    """A run in a list: what it is and its totals in ms, tokens/s and points."""
+    from analysis.score import points
+    from analysis.totals import totals
+
+    found = totals(run)
+    return {
+        "run_id": run.run_id,
+        "label": run.label,
+        "session": run.session,
+        "created_at": run.created_at.isoformat(),
+        "provenance": run.provenance,
+        "backend": run.backend,
+        "target": run.target,
+        "lnc": run.lnc,
+        "prompt": run.prompt,
+        "seq_len": run.seq_len,
+        "kernels": run.configuration.get("kernels") or run.configuration.get("kernel"),
+        "commit": _commit(run),
+        "is_baseline": baseline,
+        "accuracy": run.accuracy,
+        "points": points(found, run).value,
+        **_totals(found),
+    }
+
+
+def _totals(found: Totals) -> dict[str, float | None]:
+    ms = {
+        "decode_ms_per_token": found.decode_ns_per_token,
+        "ttft_ms": found.ttft_ns,
+        "prefill_ms": found.prefill_ns,
+        "e2e_ms": found.e2e_ns,
+        "kernel_ms": found.kernel_ns,
+    }
+    rate = found.tokens_per_s
+    return {name: each.value / 1e6 if each else None for name, each in ms.items()} | {
+        "tokens_per_s": rate.value if rate else None
+    }
+
+
+def _commit(run: Run) -> str | None:
+    """Short commit, + when files differed from it."""
+    git = run.environment.get("git") or {}
+    commit = git.get("commit")
+    return f"{commit[:7]}{'+' if git.get('dirty') else ''}" if commit else None
+
+
+def _row(run: Run, baseline: bool) -> list[str]:
+    shown = as_object(run, baseline=baseline)
+    accuracy = {None: "—", 0: "failed", 1: "passed"}[run.accuracy]
+    return [
+        f"{run.label}{' *' if baseline else ''}",
+        run.run_id,
+        f"{run.created_at.astimezone():%Y-%m-%d %H:%M}",
+        run.provenance,
+        f"{run.target} LNC{run.lnc}",
+        "kernel" if run.prompt is None else str(run.prompt),
+        shown["commit"] or "—",
+        number(shown["decode_ms_per_token"]),
+        number(shown["ttft_ms"]),
+        number(shown["e2e_ms"] or shown["kernel_ms"]),
+        number(shown["tokens_per_s"]),
+        number(shown["points"]),
+        accuracy,
+    ]
