@@ -1,1 +1,1 @@
-"""The dashboard: draws what `analysis` says of the runs in the database. Start it with `streamlit run app`."""
+"""The dashboard: draws what `analysis` says of the runs. Start it with `streamlit run app`."""

@@ -16,6 +16,9 @@ from collectors.records import Run
 
 ACCURACY = {1: "passed", 0: "failed", None: "not checked"}
 
+# Columns that a table leaves out when no run of it has them.
+NUMBERS = ("ms/token", "TTFT", "tokens/s", "kernel", "points")
+
 # Headlines whose difference stands in the table, the first that a pair of runs has.
 DIFFERENCES = ("decode", "kernel", "e2e", "prefill")
 
@@ -46,8 +49,10 @@ def _trial(view: View, run: Run, formula: Formula) -> Trial:
     when, about = f"{run.created_at:%d %b %H:%M}", f"{workload(run)} · {run.target} · {run.provenance}"
     if run.prompt is None:
         time = query.summed(view.path, run, run.run_id).kernel_ns
-        ends = [words.in_unit(end, "µs") for end in (time.value, time.low, time.high)] if time else [None] * 3
-        return Trial(run.run_id, run.label, when, *ends, counts=run.accuracy != 0, note=about)
+        value, low, high = (
+            words.in_unit(end, "µs") for end in ((time.value, time.low, time.high) if time else (None,) * 3)
+        )
+        return Trial(run.run_id, run.label, when, value, low, high, counts=run.accuracy != 0, note=about)
     score = scored(view, run, formula)
     counts = score.value is not None and not score.reason
     note = score.reason or about
@@ -63,8 +68,9 @@ def matches(run: Run, text: str) -> bool:
     """Whether every word of a filter occurs in what the table says of a run."""
     git = git_of(run)
     kernels = " ".join(f"{slot}={variant}" for slot, variant in run.kernels.items())
-    said = f"{run.label} {run.run_id} {run.target} {run.provenance} {workload(run)} {git.get('commit')} {kernels}"
-    return all(part in said.lower() for part in text.lower().split())
+    named = (run.label, run.run_id, run.target, run.provenance, workload(run), git.get("commit"), kernels)
+    said = " ".join(map(str, named)).lower()
+    return all(part in said for part in text.lower().split())
 
 
 def _row(view: View, run: Run, formula: Formula) -> dict[str, Any]:
@@ -100,7 +106,7 @@ def _difference(view: View, run: Run) -> dict[str, Any]:
         return {"difference": None, "interval": "", "verdict": words.verdict("cannot tell")}
     change = headline.difference
     return {
-        "difference": change.relative,
+        "difference": words.hundred(change.relative),
         "interval": f"{words.between(change.low, change.high, sign=True)} {headline.unit}".strip(),
         "verdict": words.verdict(headline.judgement.verdict),
     }

@@ -41,6 +41,16 @@ def chip(verdict: Verdict, how: str, unit: str = "") -> str:
     return tip(words.verdict(verdict, unit), how, f"chip {words.TONES[verdict]}")
 
 
+def lead(inside: str) -> str:
+    """The answer of a page, in a line."""
+    return f'<div class="lead">{inside}</div>'
+
+
+def block(*inside: str) -> str:
+    """Pieces on a line of their own."""
+    return f'<div class="block">{" ".join(inside)}</div>'
+
+
 def row(left: str, right: str) -> str:
     """Two pieces at the two ends of a line."""
     return f'<div class="row"><span>{left}</span><span>{right}</span></div>'
@@ -56,13 +66,18 @@ def cards(each: Iterable[str]) -> str:
     return f'<div class="cards">{"".join(each)}</div>'
 
 
+def notes(each: Iterable[str]) -> str:
+    """Short notes side by side."""
+    return f'<ul class="notes">{"".join(f"<li>{note}</li>" for note in each)}</ul>'
+
+
 def span_bar(low: float, expected: float, high: float, whole: float, how: str) -> str:
     """A gain from low to high with a mark at the expected value, on a bar of `whole`."""
     if whole <= 0:
         return ""
     ends = [min(max(100 * value / whole, 0.0), 100.0) for value in (low, expected, high)]
-    spread = f'<i style="left:{ends[0]:.2f}%;width:{ends[2] - ends[0]:.2f}%;background:var(--better);opacity:.45"></i>'
-    mark = f'<i style="left:calc({ends[1]:.2f}% - 2px);width:4px;background:var(--better)"></i>'
+    spread = f'<i class="spread" style="left:{ends[0]:.2f}%;width:{ends[2] - ends[0]:.2f}%"></i>'
+    mark = f'<i style="left:calc({ends[1]:.2f}% - 2px);width:4px"></i>'
     return f'<div class="bar" title="{escape(how)}">{spread}{mark}</div>'
 
 

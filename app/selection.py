@@ -8,6 +8,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from analysis.score import FORMULAS
 from app import query, style
 from collectors.errors import CollectorError, RunNotFound
 from collectors.records import Run
@@ -53,6 +54,11 @@ def choose(run: str | None = None, base: str | None = None) -> None:
     for key, chosen in ((RUN, run), (BASE, base)):
         if chosen is not None:
             st.query_params[key] = chosen
+
+
+def address(view: View, **more: str) -> dict[str, str]:
+    """Query parameters for a link to another page that keeps the pick."""
+    return {RUN: view.run.run_id} | ({BASE: view.base.run_id} if view.base else {}) | more
 
 
 def name(run: Run, baselines: frozenset[str] = frozenset()) -> str:
@@ -102,9 +108,10 @@ def _pickers(every: Sequence[Run], run: Run, base: Run | None, baselines: frozen
     with right:
         choice(RUN, "B, the run", names, run.run_id)
     middle.button(
-        "Swap A and B",
-        icon=":material/swap_horiz:",
+        ":material/swap_horiz:",
+        help="Swap A and B",
         type="tertiary",
+        width="stretch",
         disabled=base is None,
         on_click=choose,
         args=(base.run_id if base else None, run.run_id),
@@ -118,17 +125,29 @@ def choice(key: str, label: str, names: Mapping[str, str], chosen: str | None) -
     st.selectbox(
         label,
         list(names),
-        index=None,
+        index=0 if chosen is not None else None,
         format_func=names.__getitem__,
         key=f"pick_{key}",
         on_change=_to_url,
         args=(key,),
-        required=True,
     )
     if chosen is not None:
         st.session_state[f"picked_{key}"] = chosen
         if st.query_params.get(key) != chosen:
             st.query_params[key] = chosen
+
+
+def formula() -> None:
+    """The choice between the challenge's two formulas for points, kept in the URL."""
+    st.segmented_control(
+        "Points by formula",
+        list(FORMULAS),
+        default="final",
+        required=True,
+        key="formula",
+        bind="query-params",
+        help="\n\n".join(f"{key}: {text}" for key, text in FORMULAS.items()),
+    )
 
 
 def asked(key: str) -> str | None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from difflib import unified_diff
 from pathlib import PurePath
 
+from analysis.comparability import SourceChange
 from analysis.lines import Line, Lines
 from app import pieces, style, words
 from collectors.records import Run
@@ -55,21 +57,21 @@ def heat(found: Lines, file: str, text: str | None, duration_ns: int) -> str:
             rows.append(_row(at, code[at - 1], by_line.get(at), duration_ns, hottest))
         elif at - 1 in shown or at == 1:
             rows.append(["", "", "", "", "", pieces.soft(f"⋯ {_fold(at, shown, len(code))} lines")])
-    return f'<div class="scroll">{_with_source_column(pieces.table(head, rows, left=0, kind="code"))}</div>'
+    return f'<div class="scroll">{pieces.table(head, rows, left=0, kind="code")}</div>'
 
 
 def _row(at: int, code: str, line: Line | None, duration_ns: int, hottest: float) -> list[str]:
     if line is None:
         return [f'<span class="soft">{at}</span>', "", "", "", "", pieces.plain(code)]
     strength = line.share / hottest if hottest else 0.0
-    tint = f"background:{style.faded(style.WORSE, round(0.5 * strength, 3))};border-radius:.2rem;padding:0 .25rem"
+    tint = f"background:{style.faded(style.WORSE, round(0.5 * strength, 3))}"
     time, stall = (
         words.percent(ns / duration_ns if duration_ns else None) for ns in (line.critical_ns, line.stall_ns)
     )
     engines = ", ".join(f"{engine} {words.time(ns)}" for engine, ns in line.engines.items())
     return [
         f'<span class="soft">{at}</span>',
-        f'<span style="{tint}">{pieces.tip(time, engines)}</span>' if line.critical_ns else "",
+        f'<span class="heat" style="{tint}">{pieces.tip(time, engines)}</span>' if line.critical_ns else "",
         pieces.tip(stall, words.time(line.stall_ns)) if line.stall_ns else "",
         pieces.tip(
             words.size(line.dma_bytes), f"{line.transfers:,} transfers, {line.descriptors:,} descriptors"
@@ -79,10 +81,6 @@ def _row(at: int, code: str, line: Line | None, duration_ns: int, hottest: float
         f"{line.instructions:,}",
         pieces.plain(code),
     ]
-
-
-def _with_source_column(table: str) -> str:
-    return table
 
 
 def _shown(by_line: Mapping[int, Line], length: int) -> set[int]:
@@ -96,6 +94,11 @@ def _fold(at: int, shown: set[int], length: int) -> int:
     return next((end for end in range(at, length + 1) if end in shown), length + 1) - at
 
 
-def heaviest(found: Lines, count: int = 3) -> Sequence[Line]:
-    """The lines that cost most."""
-    return found.lines[:count]
+def diff(change: SourceChange, base: Run, run: Run) -> str:
+    """A unified diff of one kernel file from `base` to `run`."""
+    before, after = (
+        texts.get(digest or "", "").splitlines(keepends=True)
+        for texts, digest in ((base.sources, change.base), (run.sources, change.candidate))
+    )
+    text = "".join(unified_diff(before, after, f"A/{change.file}", f"B/{change.file}"))
+    return text or f"{change.file} differs, but its text was not kept."

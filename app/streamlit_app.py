@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import streamlit as st
 
-st.set_page_config(page_icon=":material/speed:", layout="wide")
+# A file of ours: Streamlit fetches the icons it has names for from the web.
+st.set_page_config(page_icon=str(Path(__file__).with_name("icon.svg")), layout="wide")
 
 PAGES = (
     ("runs", "Runs", ":material/stairs_2:", "What have I tried, and what won?"),

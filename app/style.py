@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import plotly.graph_objects as go
 import streamlit as st
@@ -23,47 +24,12 @@ FAINT = "rgba(128, 138, 150, 0.16)"
 
 PLOT_CONFIG = {"displaylogo": False, "displayModeBar": False, "scrollZoom": False}
 
-SHEET = """
-<style>
-:root { --nd-line: color-mix(in srgb, currentColor 16%, transparent); }
-.nd { font-variant-numeric: tabular-nums; line-height: 1.35;
-      --better: light-dark(#1d5fbf, #7db2ff); --worse: light-dark(#a8500a, #ffa95c);
-      --unsure: light-dark(#5b6570, #a3adb9); --soft: light-dark(#5b6570, #a3adb9); }
-.nd [title] { cursor: help; }
-.nd .soft { color: var(--soft); font-size: 0.86em; }
-.nd .word { color: var(--soft); font-size: 0.78em; font-weight: 400; letter-spacing: 0.01em; }
-.nd .better { color: var(--better); } .nd .worse { color: var(--worse); } .nd .unsure { color: var(--unsure); }
-.nd .chip { border: 1px solid currentColor; border-radius: 999px; padding: 0 0.55em; font-size: 0.82em;
-            font-weight: 600; white-space: nowrap; }
-.nd .big { font-size: 1.85rem; font-weight: 650; letter-spacing: -0.01em; }
-.nd .unit { font-size: 0.86em; color: var(--soft); font-weight: 400; }
-.nd .cards { display: grid; gap: 0.75rem; grid-template-columns: repeat(auto-fit, minmax(15rem, 1fr)); }
-.nd .card { border: 1px solid var(--nd-line); border-radius: 0.5rem; padding: 0.7rem 0.9rem; }
-.nd .row { display: flex; justify-content: space-between; align-items: baseline; gap: 0.75rem; }
-.nd .notes { margin: 0; padding: 0; list-style: none; display: flex; flex-wrap: wrap; gap: 0.35rem 1.1rem;
-             font-size: 0.88em; }
-.nd .notes b { font-weight: 600; }
-.nd table { border-collapse: collapse; width: 100%; }
-.nd th { font-weight: 500; font-size: 0.82em; color: var(--soft); text-align: right; padding: 0.2rem 0.7rem;
-         border-bottom: 1px solid var(--nd-line); white-space: nowrap; }
-.nd td { text-align: right; padding: 0.22rem 0.7rem; border-bottom: 1px solid var(--nd-line); }
-.nd th.left, .nd td.left { text-align: left; }
-.nd .scroll { max-height: 34rem; overflow: auto; border: 1px solid var(--nd-line); border-radius: 0.5rem; }
-.nd .code { font-size: 0.8rem; } .nd .code td { border: 0; padding: 0 0.6rem; }
-.nd .code th { position: sticky; top: 0; background: light-dark(#f4f5f7, #1b2129); }
-.nd .code td.src { text-align: left; white-space: pre; width: 100%;
-                   font-family: "Source Code Pro", ui-monospace, monospace; }
-.nd .code td.line { color: var(--soft); user-select: none; }
-.nd .bar { position: relative; height: 0.5rem; border-radius: 0.25rem; background: var(--nd-line); margin: 0.35rem 0; }
-.nd .bar i { position: absolute; top: 0; bottom: 0; border-radius: 0.25rem; }
-.nd .dot { display: inline-block; width: 0.7em; height: 0.7em; border-radius: 0.2em; margin-right: 0.35em; }
-</style>
-"""
+SHEET_FILE = Path(__file__).with_name("style.css")
 
 
 def sheet() -> None:
     """Put the style sheet on the page."""
-    st.html(SHEET)
+    st.html(SHEET_FILE)
 
 
 def engine_colour(engine: str) -> str:

@@ -53,6 +53,11 @@ def percent(fraction: float | None, *, sign: bool = False) -> str:
     return f"{text.replace('-', MINUS)} %"
 
 
+def hundred(fraction: float | None) -> float | None:
+    """A fraction as a number of percent, for columns whose unit is %."""
+    return None if fraction is None else 100 * fraction
+
+
 def between(low: float | None, high: float | None, *, sign: bool = False) -> str:
     """An interval, or nothing where nobody earned one."""
     if low is None or high is None:

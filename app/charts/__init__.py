@@ -1,1 +1,1 @@
-"""A chart a file: what was asked of the database or of `analysis` in, a Plotly figure out. Nothing is drawn here."""
+"""A chart a file: rows of the database or a result of `analysis` in, a Plotly figure out."""

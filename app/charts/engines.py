@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
@@ -41,13 +42,26 @@ def utilization(
     return made
 
 
-# Kind, attribute of EngineTime, pattern, opacity; None takes the engine's own colour.
-KINDS: tuple[tuple[str, str, str, float, str | None], ...] = (
-    ("working", "working_ns", "", 1.0, None),
-    ("issuing", "issuing_ns", "", 0.45, None),
-    ("waiting for data", "waiting_data_ns", "/", 0.9, style.ENGINE_COLOURS["dma"]),
-    ("waiting for an engine", "waiting_engine_ns", "x", 0.9, style.TOTAL),
-    ("idle", "idle_ns", "", 0.16, style.TOTAL),
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of time: its name, the attribute of `EngineTime`, and how its part of a bar is drawn.
+
+    Without a colour it takes the engine's own. A wait for data has the colour of what is waited for.
+    """
+
+    name: str
+    attribute: str
+    pattern: str
+    opacity: float
+    colour: str | None = None
+
+
+KINDS = (
+    Kind("working", "working_ns", "", 1.0),
+    Kind("issuing", "issuing_ns", "", 0.45),
+    Kind("waiting for data", "waiting_data_ns", "/", 0.9, style.ENGINE_COLOURS["dma"]),
+    Kind("waiting for an engine", "waiting_engine_ns", "x", 0.9, style.TOTAL),
+    Kind("idle", "idle_ns", "", 0.16, style.TOTAL),
 )
 
 
@@ -55,22 +69,24 @@ def where_time_goes(times: Sequence[EngineTime], duration_ns: int, height: int |
     """One bar per core and engine, cut into working, issuing, both kinds of waiting, and idle."""
     made = style.figure(height or 70 + 26 * len(times), barmode="stack")
     rows = [f"{each.engine} · core {each.core}" for each in times]
-    for kind, attribute, pattern, opacity, colour in KINDS:
-        spent = [getattr(each, attribute) for each in times]
-        colours = [style.faded(colour or style.engine_colour(each.engine), opacity) for each in times]
+    for kind in KINDS:
+        spent = [getattr(each, kind.attribute) for each in times]
+        colours = [
+            style.faded(kind.colour or style.engine_colour(each.engine), kind.opacity) for each in times
+        ]
         made.add_trace(
             go.Bar(
                 y=rows,
                 x=[ns / duration_ns if duration_ns else 0.0 for ns in spent],
-                name=kind,
+                name=kind.name,
                 orientation="h",
                 marker={
                     "color": colours,
-                    "pattern": {"shape": pattern, "fillmode": "replace", "size": 6, "solidity": 0.35},
+                    "pattern": {"shape": kind.pattern, "fillmode": "replace", "size": 6, "solidity": 0.35},
                     "line": {"width": 0},
                 },
                 customdata=[[words.time(ns)] for ns in spent],
-                hovertemplate="%{y}: " + kind + " %{x:.1%}, %{customdata[0]}<extra></extra>",
+                hovertemplate="%{y}: " + kind.name + " %{x:.1%}, %{customdata[0]}<extra></extra>",
             )
         )
     made.update_xaxes(range=[0, 1], tickformat=".0%")

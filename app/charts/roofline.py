@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import log10
 
 import plotly.graph_objects as go
 
@@ -11,6 +12,8 @@ from analysis.roofline import RooflinePoint
 from app import style, words
 
 PHASE_COLOURS = {"prefill": "#8467d7", "decode": "#1f9d78", "kernel": "#c79a1b", "host": style.TOTAL}
+NAMED = 6
+LARGEST_PIXELS = 46
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +45,11 @@ def roofline(bubbles: Sequence[Bubble], height: int = 420) -> go.Figure:
             showlegend=False,
         )
     )
+    largest = sorted(bubbles, key=lambda bubble: bubble.share, reverse=True)
+    biggest = largest[0].share or 1.0
     for phase in dict.fromkeys(bubble.phase for bubble in bubbles):
-        made.add_trace(_bubbles([bubble for bubble in bubbles if bubble.phase == phase], phase))
+        mine = [bubble for bubble in bubbles if bubble.phase == phase]
+        made.add_trace(_bubbles(mine, phase, largest[:NAMED], biggest))
     made.add_annotation(
         **_note(
             left * 1.5, left * 1.5 * point.memory_ceiling, f"HBM {words.number(point.memory_ceiling)} GB/s"
@@ -57,21 +63,20 @@ def roofline(bubbles: Sequence[Bubble], height: int = 420) -> go.Figure:
     return made
 
 
-def _bubbles(bubbles: Sequence[Bubble], phase: str) -> go.Scatter:
+def _bubbles(bubbles: Sequence[Bubble], phase: str, named: Sequence[Bubble], biggest: float) -> go.Scatter:
     colour = PHASE_COLOURS.get(phase, style.TOTAL)
-    largest = sorted(bubbles, key=lambda bubble: bubble.share, reverse=True)[:5]
     return go.Scatter(
         x=[bubble.point.intensity for bubble in bubbles],
         y=[bubble.point.macs_per_ns for bubble in bubbles],
         mode="markers+text",
         name=phase,
-        text=[bubble.name if bubble in largest else "" for bubble in bubbles],
+        text=[bubble.name if bubble in named else "" for bubble in bubbles],
         textposition="top center",
         textfont={"size": 11},
         marker={
             "size": [bubble.share for bubble in bubbles],
             "sizemode": "area",
-            "sizeref": 2 * max(bubble.share for bubble in bubbles) / 46**2,
+            "sizeref": 2 * biggest / LARGEST_PIXELS**2,
             "sizemin": 4,
             "color": style.faded(colour, 0.55),
             "line": {"color": colour, "width": 1.5},
@@ -86,8 +91,6 @@ def _bubbles(bubbles: Sequence[Bubble], phase: str) -> go.Scatter:
 
 
 def _note(x: float, y: float, text: str) -> dict[str, object]:
-    from math import log10
-
     return {
         "x": log10(x),
         "y": log10(y),

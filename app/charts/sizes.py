@@ -13,7 +13,7 @@ POWERS = range(1, 19)
 
 
 def transfer_sizes(sizes: pa.Table, machine: MachineFacts | None, height: int = 300) -> go.Figure:
-    """`query.transfer_sizes` as bars; with a machine, the share of a DMA engine's peak such descriptors reach."""
+    """`query.transfer_sizes` as bars; with a machine, the share of DMA peak each size reaches."""
     rows = sizes.to_pylist()
     made = style.figure(height, bargap=0.08)
     made.add_trace(

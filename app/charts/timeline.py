@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -70,7 +71,7 @@ def timeline(
     return made
 
 
-def _handle(middle: np.ndarray, names: Sequence[str]) -> go.Scatter:  # type: ignore[type-arg]
+def _handle(middle: np.ndarray[Any, Any], names: Sequence[str]) -> go.Scatter:
     """Invisible points: a heat map alone cannot be selected, and a selection is how a person zooms."""
     return go.Scatter(
         x=middle[:: max(1, len(middle) // 100)],
@@ -82,16 +83,15 @@ def _handle(middle: np.ndarray, names: Sequence[str]) -> go.Scatter:  # type: ig
 
 
 def _name(lane: Lane) -> str:
-    kind, core, name = lane
+    _, core, name = lane
     return f"{name} · core {core}" if core is not None else name
 
 
 def _told(row: dict[str, object]) -> str:
     busy, what, source = row["busy"], row["top"] or "", row["top_source"] or ""
     assert isinstance(busy, float)
-    lines = [
-        f"{words.percent(busy)} busy, {row['count']} {'instructions' if row['kind'] == 'engine' else 'transfers'}"
-    ]
+    counted = "instructions" if row["kind"] == "engine" else "transfers"
+    lines = [f"{words.percent(busy)} busy, {row['count']} {counted}"]
     lines += [str(what)] if what else []
     lines += [str(source)] if source else []
     if isinstance(row["bytes"], float) and row["bytes"]:

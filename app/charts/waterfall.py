@@ -9,8 +9,9 @@ import plotly.graph_objects as go
 from analysis.compare import Step
 from app import style, words
 
-# When all moves together are a smaller part of the totals than this, the axis is cut so that they can be seen.
+# When all moves together are a smaller part of the totals than this, the axis is cut to show them.
 CUT_UNDER = 0.5
+LONG_NAME = 10
 
 
 def waterfall(
@@ -58,4 +59,7 @@ def _range(ends: Sequence[float]) -> tuple[float, float]:
 
 
 def _broken(label: str) -> str:
-    return label.replace(" + ", "<br>+ ").replace("_", "_<wbr>")
+    """Long names on two lines: at the joint of a fused row, else at the first underscore."""
+    if " + " in label:
+        return label.replace(" + ", "<br>+ ")
+    return label.replace("_", "_<br>", 1) if len(label) > LONG_NAME else label

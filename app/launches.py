@@ -1,0 +1,164 @@
+"""One launch in words: its name, its numbers, what its busiest engine does, its variants."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from analysis.machine_facts import MachineFacts
+from analysis.roofline import bounds
+from analysis.stalls import EngineTime
+from app import pieces, words
+from app.charts.engines import KINDS
+from collectors.records import ENGINE_NAMES, Launch, Profile, Run
+
+SCHEDULES = "The simulator's two schedules: in the kernel's own order, and reordered as a compiler may."
+FLOOR = "The least time the machine allows: bytes over HBM bandwidth, or MACs over the tensor engine's peak."
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A launch with its profile and the labels of the runs that have it, newest first."""
+
+    launch: Launch
+    profile: Profile
+    labels: tuple[str, ...]
+
+
+def profiled(run: Run) -> dict[str, Launch]:
+    """The run's launches that have a profile, by "phase/slot/variant", most time first.
+
+    Only where one variant runs in several buckets is the bucket part of the name.
+    """
+    found = [launch for launch in run.launches if launch.profile_id in run.profiles]
+    found.sort(key=lambda launch: launch.count * launch.time_ns, reverse=True)
+    named: dict[str, Launch] = {}
+    for launch in found:
+        name = f"{launch.phase}/{launch.slot}/{launch.variant}"
+        named[f"{name}/{launch.bucket}" if name in named else name] = launch
+    return named
+
+
+def label(launch: Launch) -> str:
+    """A launch in a picker."""
+    bucket = f" · bucket {launch.bucket}" if launch.bucket else ""
+    times = f"{words.time(launch.time_ns)} × {launch.count:,}"
+    return f"{launch.slot} · {launch.phase}{bucket} · {launch.variant} · {times}"
+
+
+def answer(profile: Profile, times: Sequence[EngineTime]) -> str:
+    """The busiest engine and what it does with its time, largest part first."""
+    if not times:
+        return pieces.soft("The profile has no instruction rows, so where its time goes is unknown.")
+    busiest = max(times, key=lambda each: each.busy_ns)
+    parts = sorted(((getattr(busiest, kind.attribute), kind.name) for kind in KINDS), reverse=True)
+    told = ", ".join(f"{name} {words.percent(ns / profile.duration_ns)}" for ns, name in parts if ns)
+    who = f"<b>{pieces.plain(busiest.engine)}</b> of core {busiest.core}"
+    return f"The busiest engine, {who}: {pieces.plain(told)}."
+
+
+def facts(launch: Launch, profile: Profile, machine: MachineFacts | None) -> str:
+    """The launch's numbers, each with how it was made."""
+    limits = bounds(profile, machine) if machine else None
+    floor, attained = (limits.floor_ns, limits.attained) if limits else (None, None)
+    bound = f" ({limits.bound})" if limits and limits.bound else ""
+    rows = (
+        ("time of one launch", words.time(launch.time_ns), profile.interval_basis),
+        ("between", _pair(words.time(launch.low_ns), words.time(launch.high_ns)), profile.interval_basis),
+        (
+            "as written, list-scheduled",
+            _pair(words.time(profile.as_written_ns), words.time(profile.list_scheduled_ns)),
+            SCHEDULES,
+        ),
+        ("executions in the run", f"{launch.count:,}", "The launch's count"),
+        (f"floor{bound}", words.time(floor), limits.basis if limits else FLOOR),
+        ("floor attained", words.percent(attained), "The floor over the time"),
+        (
+            "HBM read, written",
+            _pair(words.size(profile.hbm_read_bytes), words.size(profile.hbm_write_bytes)),
+            "Bytes of the profile's transfers from and to HBM",
+        ),
+        (
+            "DMA transfers, descriptors",
+            _pair(count(profile.dma_transfers), count(profile.dma_descriptors)),
+            "Rows of DmaPacketAggregated, and their descriptors",
+        ),
+        (
+            "MACs, instructions",
+            _pair(count(profile.macs), count(profile.instructions)),
+            "Multiply-accumulates of the tensor engine; instructions of all engines",
+        ),
+        (
+            "SBUF peak, PSUM banks",
+            _pair(words.size(profile.sbuf_peak_bytes), count(profile.psum_peak_banks)),
+            "Largest occupation of a partition over the launch",
+        ),
+    )
+    head = [(profile.kernel, ""), (profile.provenance, f"{profile.tool} {profile.tool_version}")]
+    return pieces.table(head, [[pieces.soft(name), pieces.tip(value, how)] for name, value, how in rows])
+
+
+def _pair(a: str, b: str) -> str:
+    return f"{a} · {b}"
+
+
+def count(value: int | None) -> str:
+    """A whole number with thousands separators."""
+    return words.MISSING if value is None else f"{value:,}"
+
+
+def variants(runs: Iterable[Run], like: Launch, target: str) -> list[Found]:
+    """Every distinct execution that fills the slot of `like` in its phase and bucket, fastest first."""
+    found: dict[str, Found] = {}
+    for run in runs:
+        for launch in run.launches if run.target == target else ():
+            profile = run.profiles.get(launch.profile_id or "")
+            if profile is None or (launch.phase, launch.bucket) != (like.phase, like.bucket):
+                continue
+            if like.slot in launch.covers:
+                before = found.get(profile.profile_id)
+                labels = (*before.labels, run.label) if before else (run.label,)
+                found[profile.profile_id] = Found(launch, profile, labels)
+    return sorted(found.values(), key=lambda each: each.launch.time_ns)
+
+
+def side_by_side(found: Iterable[Found], current: str) -> str:
+    """Variants as a table; `current` is the profile the page shows."""
+    head = [
+        ("variant", "With the slots it fills, where there are several"),
+        ("runs", "Runs that have it, newest first"),
+        ("µs", "Time of one launch"),
+        ("interval, µs", "Bounds of the time"),
+        *((engine, "Active time over duration") for engine in ENGINE_NAMES),
+        ("HBM read", "Bytes of the profile's transfers from HBM"),
+        ("descriptors", "DMA descriptors"),
+        ("SBUF peak", "Bytes per partition"),
+    ]
+    return pieces.table(head, [_variant(each, current) for each in found], left=2)
+
+
+def _variant(each: Found, current: str) -> list[str]:
+    launch, profile = each.launch, each.profile
+    fills = f" ({' + '.join(launch.covers)})" if len(launch.covers) > 1 else ""
+    name = pieces.plain(f"{launch.variant}{fills}")
+    low, high = (words.in_unit(end, "µs") for end in (launch.low_ns, launch.high_ns))
+    return [
+        f"<b>{name}</b> {pieces.word('shown')}" if profile.profile_id == current else name,
+        _labels(each.labels),
+        f"{words.number(words.in_unit(launch.time_ns, 'µs'))} {pieces.word(profile.provenance)}",
+        words.between(low, high) or words.MISSING,
+        *_active(profile.engines),
+        words.size(profile.hbm_read_bytes),
+        count(profile.dma_descriptors),
+        words.size(profile.sbuf_peak_bytes),
+    ]
+
+
+def _active(engines: Mapping[str, float | None]) -> list[str]:
+    return [words.percent(engines.get(engine)) for engine in ENGINE_NAMES]
+
+
+def _labels(labels: Sequence[str]) -> str:
+    distinct = list(dict.fromkeys(labels))
+    more = f" and {len(distinct) - 2} more" if len(distinct) > 2 else ""
+    return pieces.tip(", ".join(distinct[:2]) + more, ", ".join(distinct))
