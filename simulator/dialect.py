@@ -41,8 +41,10 @@ def _is_nki(name: str) -> bool:
 
 @contextlib.contextmanager
 def nki_modules(forget: bool = True) -> Iterator[None]:
-    """Inside, `import nki...` gives the simulator's modules. At exit sys.modules is as it was: what was imported
-    inside and uses them is forgotten, so that a device path in this process imports it with AWS's `nki`.
+    """Inside, `import nki...` gives the simulator's modules; at exit sys.modules is as it was.
+
+    What was imported inside and uses them is forgotten, so that a device path in this process imports it
+    with AWS's `nki`.
     """
     with _lock:
         before = dict(sys.modules)
@@ -78,7 +80,8 @@ def load(kernel: KernelRef) -> Callable[..., Any]:
         place = kernel.file or kernel.module
         known = ", ".join(n for n, v in vars(module).items() if type(v).__name__ == "Kernel") or "none"
         raise BadKernel(f"{place} has no function {kernel.function!r}", f"its kernels are: {known}")
-    return function
+    found: Callable[..., Any] = function
+    return found
 
 
 def _module(kernel: KernelRef) -> ModuleType:
@@ -125,7 +128,8 @@ def _from_file(path: Path) -> ModuleType:
         if len(parts) > 1:
             return importlib.import_module(".".join(parts))
         spec = importlib.util.spec_from_file_location(path.stem, path)
-        assert spec is not None and spec.loader is not None
+        assert spec is not None
+        assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         return module

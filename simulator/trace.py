@@ -37,7 +37,8 @@ class Tensor:
     """One allocation: `nl.ndarray`, a kernel argument, or a constant.
 
     `bytes_per_row` is bytes per partition for on-chip tensors. `core` is None for memory shared by both
-    cores of an LNC pair. `address` is the author's (partition, byte) choice, None where the compiler places it.
+    cores of an LNC pair. `address` is the author's (partition, byte) choice, None where the compiler places
+    it.
     """
 
     id: int
@@ -57,8 +58,8 @@ class Tensor:
 class Transfer:
     """The data movement a DMA instruction starts.
 
-    `descriptors` contiguous pieces of `descriptor_bytes` bytes on average (the smaller of the two sides' contiguous
-    runs). `partitions` is how many SBUF partitions take part (0 for HBM to HBM).
+    `descriptors` contiguous pieces of `descriptor_bytes` bytes on average (the smaller of the two sides'
+    contiguous runs). `partitions` is how many SBUF partitions take part (0 for HBM to HBM).
     """
 
     bytes: int
@@ -80,8 +81,8 @@ class Instruction:
     `call` is the `nki.isa` name that issued it ("nc_matmul"); `opcode` is what Neuron Explorer prints for it
     ("MATMUL"). `elements` is the N of the documented cost formulas: free-dimension elements per partition of
     the (first) input. `dtypes` and `memories` name destination first, then operands. `engine` of a DMA is the
-    engine that triggers it, and `transfer` says what moves. Two instructions with the same `rendezvous` on the
-    two cores of a pair wait for each other.
+    engine that triggers it, and `transfer` says what moves. Two instructions with the same `rendezvous` on
+    the two cores of a pair wait for each other.
     """
 
     index: int
@@ -118,7 +119,7 @@ class Trace:
     """One launch of one kernel as its cores executed it.
 
     `cores[c]` is core c's instructions in program order; an instruction's `index` is its place in that list.
-    `results` are the kernel's returned tensors as NumPy arrays, in order (empty when values were not computed).
+    `results` are the kernel's returned tensors as NumPy arrays, in order (no meaning without values).
     `data_dependent` names the inputs whose values steered control flow or addresses.
     """
 

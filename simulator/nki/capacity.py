@@ -1,4 +1,4 @@
-"""Does a core's program fit? Live SBUF and PSUM bytes per partition in program order, against the target's."""
+"""Does a core's program fit? Live SBUF and PSUM bytes per partition in program order, and the limits."""
 
 from __future__ import annotations
 

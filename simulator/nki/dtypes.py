@@ -28,6 +28,7 @@ def dtype_of(value: Any) -> np.dtype[Any]:
     if isinstance(value, str) and value in DTYPES:
         return DTYPES[value]
     try:
-        return np.dtype(value)
+        made: np.dtype[Any] = np.dtype(value)
     except TypeError:
         raise BadKernel(f"{value!r} is not a dtype this machine has", "use one of nl's dtypes") from None
+    return made

@@ -32,8 +32,8 @@ def execute(
 ) -> Trace:
     """Execute `kernel` on arguments by name (NumPy arrays become HBM tensors) and return its trace.
 
-    With `values=False` arithmetic is skipped except on integers, which may steer addresses; with `record=False`
-    no instruction is kept. Raises `KernelRefused`, `UnknownName` or `BadKernel`.
+    With `values=False` arithmetic is skipped except on integers, which may steer addresses; with
+    `record=False` no instruction is kept. Raises `KernelRefused`, `UnknownName` or `BadKernel`.
     """
     from simulator.dialect import load, nki_modules
 
@@ -95,7 +95,7 @@ def _run_core(
             handover.condition.wait_for(lambda: handover.turn == core or handover.failed is not None)
         if handover.failed is None:
             results[core] = function(**bound)
-    except BaseException as error:  # noqa: BLE001 - carried to the caller's thread, which raises it
+    except BaseException as error:
         if handover.failed is None:
             handover.failed = _explained(error, function)
     finally:
@@ -147,10 +147,9 @@ def _trace(launch: Launch, function: Callable[..., Any], outcome: Any) -> Trace:
                 "return tensors allocated in nl.shared_hbm",
             )
         if tensor.storage.written is not None:
-            missing = int(tensor.storage.written.size - tensor.storage.written.sum())
-            warnings.append(
-                f"{missing:,} of {tensor.storage.written.size:,} elements of {tensor.name!r} were never written"
-            )
+            written = tensor.storage.written
+            missing = int(written.size - written.sum())
+            warnings.append(f"{missing:,} of {written.size:,} elements of {tensor.name!r} were never written")
     files = {source.file: "".join(linecache.getlines(source.file)) for source in launch.sources}
     return Trace(
         getattr(function, "__name__", "kernel"),

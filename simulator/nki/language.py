@@ -60,7 +60,7 @@ def ndarray(
     name: str = "",
     address: tuple[int, int] | None = None,
 ) -> NkiTensor:
-    """A new tensor. Both cores of a pair that allocate the n-th `shared_hbm` tensor of a name get the same one."""
+    """A new tensor; the n-th `shared_hbm` tensor of a name is the same one for both cores of a pair."""
     program = current()
     sizes = tuple(int(s) for s in shape)
     kind = dtype_of(dtype)

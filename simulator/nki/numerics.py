@@ -10,15 +10,19 @@ import numpy as np
 from simulator.nki.tensor import Array, NkiTensor
 from simulator.nki.tracer import current
 
+
+def _largest(dtype: Any) -> float:
+    return float(ml_dtypes.finfo(dtype).max)  # type: ignore[no-untyped-call]
+
+
 SATURATING = {
-    np.dtype(t): float(ml_dtypes.finfo(t).max)
-    for t in (ml_dtypes.float8_e4m3, ml_dtypes.float8_e4m3fn, ml_dtypes.float8_e5m2)
+    np.dtype(t): _largest(t) for t in (ml_dtypes.float8_e4m3, ml_dtypes.float8_e4m3fn, ml_dtypes.float8_e5m2)
 }
 """fp8 writes clamp to the largest finite value instead of overflowing (`--enable-saturate-infinity`)."""
 
 
 def computing(*tensors: NkiTensor) -> bool:
-    """Whether values are computed: always, or in a timing-only launch for integers, which may steer addresses."""
+    """Whether values are computed: always, or for integers alone (they may steer addresses) when timing."""
     return current().launch.values or any(t.array.dtype.kind in "iub" for t in tensors)
 
 

@@ -1,4 +1,4 @@
-"""What the hardware and the compiler refuse, one function a rule; `execute` adds the kernel's file and line."""
+"""What the hardware and the compiler refuse, a function a rule; `execute` adds the kernel's file and line."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def check_allocation(memory: str, shape: tuple[int, ...], bytes_per_partition: i
 
 
 def check_partitions(call: str, *tensors: NkiTensor) -> None:
-    """Start partition: 0 above 64 partitions, 0 or 64 above 32, else a multiple of 32 (NeuronCore access rules)."""
+    """Start partition: 0 above 64 partitions, 0 or 64 above 32, else a multiple of 32 (SDK docs)."""
     for tensor in tensors:
         storage = tensor.storage
         if storage.memory == "hbm" or not tensor.array.ndim:

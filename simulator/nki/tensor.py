@@ -1,8 +1,8 @@
-"""Tensors as this machine holds them: NumPy views over storage, so that slicing a tensor is slicing an array."""
+"""Tensors as this machine holds them: NumPy views over storage, so that slicing one is slicing an array."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -38,7 +38,7 @@ class Storage:
         self.memory: Memory = memory
         self.name = name
         self.core = core
-        self.role = "scratch"
+        self.role: Literal["input", "output", "scratch"] = "scratch"
         self.address: tuple[int, int] | None = None
         self.source = 0
         self.id = -1
@@ -90,7 +90,8 @@ class NkiTensor:
     @property
     def shape(self) -> tuple[int, ...]:
         """Sizes of the view."""
-        return self.array.shape
+        shape: tuple[int, ...] = self.array.shape
+        return shape
 
     @property
     def ndim(self) -> int:
@@ -105,7 +106,8 @@ class NkiTensor:
     @property
     def dtype(self) -> np.dtype[Any]:
         """Element type of the view."""
-        return self.array.dtype
+        dtype: np.dtype[Any] = self.array.dtype
+        return dtype
 
     @property
     def name(self) -> str:
@@ -172,7 +174,11 @@ class NkiTensor:
             return self._gathered(start, shape, strides, vector_offset, indirect_dim)
         end = start + sum((n - 1) * s for n, s in zip(shape, strides, strict=True)) + itemsize
         if start < 0 or end > storage.data.nbytes:
-            raise KernelRefused(f"the access pattern leaves tensor {storage.name!r}", rule="bounds")
+            raise KernelRefused(
+                f"the access pattern leaves tensor {storage.name!r}",
+                "check offset, strides and counts",
+                rule="bounds",
+            )
         flat = storage.data.view(np.uint8).reshape(-1)[start : start + itemsize].view(self.array.dtype)
         mask = None
         if storage.written is not None:
@@ -216,16 +222,24 @@ def _check_bounds(tensor: NkiTensor, key: tuple[Any, ...]) -> None:
         if isinstance(part, slice):
             if part.stop is not None and part.stop > size:
                 raise KernelRefused(
-                    f"slice end {part.stop} is over {size} in tensor {tensor.name!r}", rule="bounds"
+                    f"slice end {part.stop} is over {size} in tensor {tensor.name!r}",
+                    "stay inside its shape",
+                    rule="bounds",
                 )
         elif isinstance(part, int | np.integer) and not -size <= part < size:
-            raise KernelRefused(f"index {part} is outside {size} in tensor {tensor.name!r}", rule="bounds")
+            raise KernelRefused(
+                f"index {part} is outside {size} in tensor {tensor.name!r}",
+                "stay inside its shape",
+                rule="bounds",
+            )
 
 
 def _reshaped(array: Array, shape: tuple[int, ...]) -> Array:
     view = array.reshape(shape)
     if not np.shares_memory(view, array) and array.size:
-        raise KernelRefused("a reshape of this strided view would need a copy", rule="reshape")
+        raise KernelRefused(
+            "a reshape of this strided view would need a copy", "reshape before slicing", rule="reshape"
+        )
     return view
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 import threading
-from typing import Any
-
+from types import FrameType
+from typing import Any, cast
 
 from simulator.errors import KernelRefused, SimulatorError
 from simulator.nki.tensor import NkiTensor, Storage, region_of
@@ -104,7 +104,7 @@ _local = threading.local()
 
 def current() -> Program:
     """The program that runs in this thread."""
-    program = getattr(_local, "program", None)
+    program: Program | None = getattr(_local, "program", None)
     if program is None:
         raise SimulatorError(
             "an nki call ran outside a kernel launch", "profile the kernel with `collectors profile --kernel`"
@@ -122,7 +122,7 @@ _HERE = __name__.rpartition(".")[0]
 
 def location(launch: Launch) -> int:
     """Index of the source line of the innermost frame outside this package."""
-    frame = sys._getframe(2)
+    frame: FrameType | None = sys._getframe(2)
     while frame is not None and frame.f_globals.get("__name__", "").startswith(_HERE):
         frame = frame.f_back
     if frame is None:
@@ -154,7 +154,7 @@ class Handle:
 def emit(
     call: str,
     opcode: str,
-    engine: Engine,
+    engine: str,
     dst: tuple[NkiTensor, ...],
     src: tuple[NkiTensor, ...],
     elements: int,
@@ -165,7 +165,7 @@ def emit(
     rendezvous: int | None = None,
     **attributes: Any,
 ) -> Handle:
-    """Record one instruction that writes `dst` and reads `src`; marks `dst` written, refuses unwritten `src`."""
+    """Record one instruction; marks `dst` written and refuses a `src` that was never written."""
     program = current()
     launch = program.launch
     for tensor in src:
@@ -187,7 +187,7 @@ def emit(
     instruction = Instruction(
         len(instructions),
         program.core,
-        engine,
+        cast(Engine, engine),
         call,
         opcode,
         partitions_of(dst or src),

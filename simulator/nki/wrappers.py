@@ -1,4 +1,4 @@
-"""`nl.add(x, y)`, `nl.exp(x)`, `nl.sum(x, axis)`: operations called as functions make a tile and one instruction."""
+"""`nl.add(x, y)`, `nl.exp(x)`, `nl.sum(x, axis)`: called as functions they make a tile and an instruction."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The scalar engine: a function of scale x data + bias, with an optional reduction, and `exponential` (VectorE)."""
+"""The scalar engine: a function of scale x data + bias, optionally reduced; and VectorE's `exponential`."""
 
 from __future__ import annotations
 
@@ -14,8 +14,32 @@ from simulator.nki.tensor import NkiTensor
 from simulator.nki.tracer import Handle, emit, free_elements
 
 ACTIVATIONS = frozenset(
-    "copy square sigmoid relu prelu gelu gelu_apprx_tanh gelu_apprx_sigmoid gelu_dx gelu_apprx_sigmoid_dx silu silu_dx "
-    "tanh softplus mish erf erf_dx exp log sin arctan sqrt rsqrt reciprocal sign abs identity".split()
+    (
+        *(
+            "abs",
+            "arctan",
+            "copy",
+            "erf",
+            "erf_dx",
+            "exp",
+            "gelu",
+            "gelu_apprx_sigmoid",
+            "gelu_apprx_sigmoid_dx",
+        ),
+        *(
+            "gelu_apprx_tanh",
+            "gelu_dx",
+            "log",
+            "mish",
+            "prelu",
+            "reciprocal",
+            "relu",
+            "rsqrt",
+            "sigmoid",
+            "sign",
+        ),
+        *("silu", "silu_dx", "sin", "softplus", "sqrt", "square", "tanh"),
+    )
 )
 """Functions ScalarE has a table for (NKI docs, nki.api.shared)."""
 
@@ -77,9 +101,17 @@ def _activate(
         if reduce_res is not None:
             _reduce(reduce_res, value, reduce_op, command)
     return emit(
-        call, "ACTIVATE", "scalar", outputs, (data, *pointers), free_elements(data), name=name, op=op.name,
-        reduce=reduce_res is not None, pointers=len(pointers),
-    )  # fmt: skip
+        call,
+        "ACTIVATE",
+        "scalar",
+        outputs,
+        (data, *pointers),
+        free_elements(data),
+        name=name,
+        op=op.name,
+        reduce=reduce_res is not None,
+        pointers=len(pointers),
+    )
 
 
 def _evaluate(op: Op, data: NkiTensor, bias: Any, scale: Any) -> Any:
@@ -134,9 +166,17 @@ def activate2(
         if reduce_res is not None:
             _reduce(reduce_res, value, reduce_op, reduce_cmd)
     return emit(
-        "activate2", "ACTIVATE", "scalar", outputs, (data, *pointers), free_elements(data), name=name, op=op.name,
-        reduce=reduce_res is not None, pointers=len(pointers),
-    )  # fmt: skip
+        "activate2",
+        "ACTIVATE",
+        "scalar",
+        outputs,
+        (data, *pointers),
+        free_elements(data),
+        name=name,
+        op=op.name,
+        reduce=reduce_res is not None,
+        pointers=len(pointers),
+    )
 
 
 def exponential(

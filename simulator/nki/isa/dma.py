@@ -1,7 +1,8 @@
 """Transfers: `dma_copy`, `dma_transpose`, `dma_compute`.
 
-An unknown descriptor mode resolves as the public profiles of plain copies show: software descriptors on GpSimd,
-unless the author names the sync or scalar engine, whose queues generate theirs in hardware (SDK docs, nki-dge).
+An unknown descriptor mode resolves as the public profiles of plain copies show: software descriptors on
+GpSimd, unless the author names the sync or scalar engine, whose queues generate theirs in hardware (SDK docs,
+nki-dge).
 """
 
 from __future__ import annotations
@@ -112,7 +113,7 @@ def _emit(
 
 
 def _contiguous(tensor: NkiTensor) -> int:
-    """Bytes of one contiguous run: the piece one descriptor moves. Partitions of a tile are never contiguous."""
+    """Bytes of one contiguous run, the piece one descriptor moves; partitions are never contiguous."""
     array = tensor.array
     run: int = array.itemsize
     dims = list(zip(array.shape, array.strides, strict=True))
@@ -156,7 +157,7 @@ def dma_compute(
     oob_mode: Oob = Oob.error,  # noqa: ARG001
     name: str | None = None,
 ) -> Handle:
-    """dst = reduce over srcs of scale x src, done by the DMA engines; with an indirect dst, dst accumulates."""
+    """dst = reduce over srcs of scale x src, by the DMA engines; an indirect dst accumulates."""
     check_same_size("dma_compute", dst, *srcs)
     fold = (OPS["add"] if reduce_op is None else reduce_op).compute
     parts = [

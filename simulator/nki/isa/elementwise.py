@@ -50,9 +50,15 @@ def tensor_copy(
     if computing(dst):
         store(dst, lift(src.array) if src.array.dtype != dst.array.dtype else src.array)
     return emit(
-        "tensor_copy", "COPY", where, (dst,), (src,), free_elements(src), name=name,
+        "tensor_copy",
+        "COPY",
+        where,
+        (dst,),
+        (src,),
+        free_elements(src),
+        name=name,
         contiguous=_contiguous(dst, src),
-    )  # fmt: skip
+    )
 
 
 def memset(dst: NkiTensor, value: Any, engine: Engine = Engine.unknown, name: str | None = None) -> Handle:
@@ -80,9 +86,16 @@ def tensor_tensor(
     if computing(dst):
         store(dst, apply(op, lift(data1.array), lift(data2.array).reshape(data1.array.shape)))
     return emit(
-        "tensor_tensor", "TENSOR_TENSOR", where, (dst,), (data1, data2), free_elements(data1), name=name,
-        op=op.name, contiguous=_contiguous(dst, data1, data2),
-    )  # fmt: skip
+        "tensor_tensor",
+        "TENSOR_TENSOR",
+        where,
+        (dst,),
+        (data1, data2),
+        free_elements(data1),
+        name=name,
+        op=op.name,
+        contiguous=_contiguous(dst, data1, data2),
+    )
 
 
 def tensor_scalar(
@@ -107,9 +120,18 @@ def tensor_scalar(
         store(dst, value)
     pointers = _tensors(operand0, operand1)
     return emit(
-        "tensor_scalar", "TENSOR_SCALAR", where, (dst,), (data, *pointers), free_elements(data), name=name,
-        op=op0.name, op1=op1.name if op1 else "", pointers=len(pointers), contiguous=_contiguous(dst, data),
-    )  # fmt: skip
+        "tensor_scalar",
+        "TENSOR_SCALAR",
+        where,
+        (dst,),
+        (data, *pointers),
+        free_elements(data),
+        name=name,
+        op=op0.name,
+        op1=op1.name if op1 else "",
+        pointers=len(pointers),
+        contiguous=_contiguous(dst, data),
+    )
 
 
 def scalar_tensor_tensor(
@@ -131,9 +153,16 @@ def scalar_tensor_tensor(
         value = apply(op0, lift(data.array), operand(operand0, data), reverse0)
         store(dst, apply(op1, value, lift(operand1.array).reshape(data.array.shape), reverse1))
     return emit(
-        "scalar_tensor_tensor", "SCALAR_TENSOR_TENSOR", "vector", (dst,), (data, operand1, *pointers),
-        free_elements(data), name=name, op=op0.name, pointers=len(pointers),
-    )  # fmt: skip
+        "scalar_tensor_tensor",
+        "SCALAR_TENSOR_TENSOR",
+        "vector",
+        (dst,),
+        (data, operand1, *pointers),
+        free_elements(data),
+        name=name,
+        op=op0.name,
+        pointers=len(pointers),
+    )
 
 
 def folded(op: Op, values: Any, axes: tuple[int, ...]) -> Any:
@@ -184,9 +213,15 @@ def tensor_partition_reduce(dst: NkiTensor, op: Op, data: NkiTensor, name: str |
     if computing(dst):
         store(dst, folded(op, lift(data.array), (0,)))
     return emit(
-        "tensor_partition_reduce", "PARTITION_REDUCE", "gpsimd", (dst,), (data,), free_elements(data), name=name,
+        "tensor_partition_reduce",
+        "PARTITION_REDUCE",
+        "gpsimd",
+        (dst,),
+        (data,),
+        free_elements(data),
+        name=name,
         op=op.name,
-    )  # fmt: skip
+    )
 
 
 def tensor_scalar_reduce(
@@ -214,9 +249,17 @@ def tensor_scalar_reduce(
                 total = apply(reduce_op, total, np.asarray(operand(reduce_init, reduce_res)).reshape(-1))
             store(reduce_res, -total if reduce_res_negate else total)
     return emit(
-        "tensor_scalar_reduce", "TENSOR_SCALAR", "vector", outputs, (data, *pointers), free_elements(data),
-        name=name, op=op0.name, reduce=True, pointers=len(pointers),
-    )  # fmt: skip
+        "tensor_scalar_reduce",
+        "TENSOR_SCALAR",
+        "vector",
+        outputs,
+        (data, *pointers),
+        free_elements(data),
+        name=name,
+        op=op0.name,
+        reduce=True,
+        pointers=len(pointers),
+    )
 
 
 def reciprocal(dst: NkiTensor, data: NkiTensor, name: str | None = None) -> Handle:
@@ -256,9 +299,15 @@ def tensor_tensor_scan(
             states[:, i] = state
         store(dst, states)
     return emit(
-        "tensor_tensor_scan", "TENSOR_TENSOR_SCAN", "vector", (dst,), (data0, data1, *pointers),
-        free_elements(data0), name=name, op=op0.name,
-    )  # fmt: skip
+        "tensor_tensor_scan",
+        "TENSOR_TENSOR_SCAN",
+        "vector",
+        (dst,),
+        (data0, data1, *pointers),
+        free_elements(data0),
+        name=name,
+        op=op0.name,
+    )
 
 
 def tensor_copy_predicated(

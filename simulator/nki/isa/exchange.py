@@ -38,13 +38,26 @@ def sendrecv(
     by_gpsimd = dma_engine is DmaEngine.gpsimd_dma
     run = src.array.nbytes // src.array.shape[0]
     transfer = Transfer(
-        src.array.nbytes, src.array.shape[0], run, src.array.shape[0], "sbuf", "sbuf",
-        "swdge" if by_gpsimd else "none", queue="qGpsimdIntegrated" if by_gpsimd else "qSyncStatic",
-    )  # fmt: skip
+        src.array.nbytes,
+        src.array.shape[0],
+        run,
+        src.array.shape[0],
+        "sbuf",
+        "sbuf",
+        "swdge" if by_gpsimd else "none",
+        queue="qGpsimdIntegrated" if by_gpsimd else "qSyncStatic",
+    )
     return emit(
-        "sendrecv", "SENDRECV", "gpsimd" if by_gpsimd else "sync", (dst,), (src,), free_elements(src), name=name,
-        transfer=transfer, rendezvous=number,
-    )  # fmt: skip
+        "sendrecv",
+        "SENDRECV",
+        "gpsimd" if by_gpsimd else "sync",
+        (dst,),
+        (src,),
+        free_elements(src),
+        name=name,
+        transfer=transfer,
+        rendezvous=number,
+    )
 
 
 def core_barrier(

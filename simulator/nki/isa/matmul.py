@@ -43,20 +43,32 @@ def nc_matmul(
         _into(dst, product, adds)
     # An accumulating matmul adds inside PSUM: the region is written, not read, so groups stay pipelined.
     return emit(
-        "nc_matmul", "MATMUL", "tensor", (dst,), (stationary, moving), width, name=name,
-        macs=0 if is_transpose else rows * columns * width, stationary_free=columns, k_rows=rows,
-        is_transpose=is_transpose, accumulate=adds, row_tile=tile_size[0] if tile_size else 128,
-        column_tile=tile_size[1] if tile_size else 128, tile_position=tuple(tile_position),
-    )  # fmt: skip
+        "nc_matmul",
+        "MATMUL",
+        "tensor",
+        (dst,),
+        (stationary, moving),
+        width,
+        name=name,
+        macs=0 if is_transpose else rows * columns * width,
+        stationary_free=columns,
+        k_rows=rows,
+        is_transpose=is_transpose,
+        accumulate=adds,
+        row_tile=tile_size[0] if tile_size else 128,
+        column_tile=tile_size[1] if tile_size else 128,
+        tile_position=tuple(tile_position),
+    )
 
 
 def _adds(dst: NkiTensor, accumulate: bool | None) -> bool:
     written = dst.storage.written is None or dst.mask is None or bool(dst.mask.all())
     if accumulate and not written:
         raise refuse(
-            "uninitialised", f"nc_matmul accumulates into {dst.storage.name!r} before anything was written there",
+            "uninitialised",
+            f"nc_matmul accumulates into {dst.storage.name!r} where nothing was written",
             "start the group with accumulate=False",
-        )  # fmt: skip
+        )
     return written if accumulate is None else bool(accumulate)
 
 
@@ -78,16 +90,25 @@ def _double_row(
         _into(dst, left.T @ lift(moving.array).reshape(rows * 2, -1), adds)
     columns, width = stationary.array.size // rows // 2, moving.array.size // rows // 2
     return emit(
-        "nc_matmul", "MATMUL", "tensor", (dst,), (stationary, moving), width, name=name,
-        macs=2 * rows * columns * width, stationary_free=columns, k_rows=2 * rows, perf_mode="double_row",
+        "nc_matmul",
+        "MATMUL",
+        "tensor",
+        (dst,),
+        (stationary, moving),
+        width,
+        name=name,
+        macs=2 * rows * columns * width,
+        stationary_free=columns,
+        k_rows=2 * rows,
+        perf_mode="double_row",
         accumulate=adds,
-    )  # fmt: skip
+    )
 
 
 def nc_transpose(
     dst: NkiTensor, data: NkiTensor, engine: Engine = Engine.unknown, name: str | None = None
 ) -> Handle:
-    """dst [F, P] = data [P, F] transposed: up to [128, 128] on the tensor engine into PSUM, [32, 32] on vector."""
+    """dst [F, P] = data [P, F] transposed: to [128, 128] on the tensor engine (PSUM), [32, 32] on vector."""
     rows = data.array.shape[0]
     columns = data.array.size // rows
     where = engine.name
@@ -109,6 +130,14 @@ def nc_transpose(
         store(dst, lift(data.array).reshape(rows, columns).T)
     opcode, streamed = ("MATMUL", rows) if where == "tensor" else ("TRANSPOSE", columns)
     return emit(
-        "nc_transpose", opcode, where, (dst,), (data,), streamed, name=name, is_transpose=True,
-        stationary_free=columns, k_rows=rows,
-    )  # fmt: skip
+        "nc_transpose",
+        opcode,
+        where,
+        (dst,),
+        (data,),
+        streamed,
+        name=name,
+        is_transpose=True,
+        stationary_free=columns,
+        k_rows=rows,
+    )

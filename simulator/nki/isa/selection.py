@@ -19,7 +19,7 @@ QUADRANT = 32
 
 
 def _affine(pattern: Pattern, offset: int, multiplier: int, shape: tuple[int, ...]) -> Any:
-    """offset + partition x multiplier + sum of index x step over the free pattern, in `shape`."""
+    """Offset + partition x multiplier + sum of index x step over the free pattern, in `shape`."""
     value: Any = np.int64(offset)
     for step, count in pattern:
         value = np.asarray(value)[..., None] + np.arange(count) * step
@@ -85,9 +85,15 @@ def range_select(
             kept = reduce_cmd in (ReduceCmd.reduce, ReduceCmd.load_reduce)
             store(reduce_res, reduce_op.compute(best, flat(reduce_res)[:, 0]) if kept else best)
     return emit(
-        "range_select", "RANGE_SELECT", "vector", outputs, (on_true_tile, bound0, bound1), free_elements(dst),
-        name=name, reduce=reduce_res is not None,
-    )  # fmt: skip
+        "range_select",
+        "RANGE_SELECT",
+        "vector",
+        outputs,
+        (on_true_tile, bound0, bound1),
+        free_elements(dst),
+        name=name,
+        reduce=reduce_res is not None,
+    )
 
 
 def select_reduce(
@@ -135,7 +141,7 @@ def _check_eight(call: str, tensor: NkiTensor, width: int = 8) -> None:
 
 
 def _matches(data: NkiTensor, values: NkiTensor) -> tuple[Any, Any]:
-    """Index of each value's first match not taken by an earlier value (-1: none), and which elements were taken."""
+    """Index of each value's first match not yet taken (-1: none), and which elements were taken."""
     rows, wanted = flat(data), flat(values)
     taken = np.zeros(rows.shape, dtype=np.bool_)
     found = np.full(wanted.shape, -1, np.int64)
@@ -212,9 +218,16 @@ def local_gather(
             result[group : group + 16, : count * num_elem_per_idx] = picked.reshape(picked.shape[0], -1)
         store(dst, result)
     return emit(
-        "local_gather", "LOCAL_GATHER", "gpsimd", (dst,), (src_buffer, index), count, name=name,
-        num_elem_per_idx=num_elem_per_idx, num_valid_indices=count,
-    )  # fmt: skip
+        "local_gather",
+        "LOCAL_GATHER",
+        "gpsimd",
+        (dst,),
+        (src_buffer, index),
+        count,
+        name=name,
+        num_elem_per_idx=num_elem_per_idx,
+        num_valid_indices=count,
+    )
 
 
 def nc_n_gather(dst: NkiTensor, data: NkiTensor, indices: NkiTensor, name: str | None = None) -> Handle:
@@ -229,7 +242,7 @@ def nc_n_gather(dst: NkiTensor, data: NkiTensor, indices: NkiTensor, name: str |
 def nc_stream_shuffle(
     dst: NkiTensor, src: NkiTensor, shuffle_mask: Sequence[int], name: str | None = None
 ) -> Handle:
-    """Within each 32 partitions, partition i of dst gets partition shuffle_mask[i] of src; 255 leaves it alone."""
+    """In each 32 partitions, partition i of dst gets shuffle_mask[i] of src; 255 leaves it alone."""
     check_on_chip("nc_stream_shuffle", dst, src)
     check_partitions("nc_stream_shuffle", dst, src)
     if len(shuffle_mask) != QUADRANT:
@@ -262,7 +275,7 @@ def nonzero_with_count(
 
 
 def sequence_bounds(dst: NkiTensor, segment_ids: NkiTensor, name: str | None = None) -> Handle:
-    """Start and end index of each element's segment: dst [P, 2, N] from ids [P, N]; padding (0) has start N, end -1."""
+    """Start and end of each element's segment: dst [P, 2, N] from ids [P, N]; padding (id 0) has N and -1."""
     check_on_chip("sequence_bounds", dst, segment_ids)
     ids = flat(segment_ids)
     result = np.empty((ids.shape[0], 2, ids.shape[1]), np.int64)
