@@ -10,7 +10,7 @@ from typing import Any
 import typer
 
 from collectors.commands import app as app_verb
-from collectors.commands import baseline, compare, doctor, export, profile, rank, runs, show, sql
+from collectors.commands import baseline, bench_verb, compare, doctor, export, profile, rank, runs, show, sql
 from collectors.commands.screen import messages, print_json
 from collectors.errors import CollectorError
 from kernels.errors import KernelError
@@ -25,21 +25,24 @@ VERBS: tuple[Callable[..., Any], ...] = (
     baseline.baseline,
     export.export,
     sql.sql,
+    bench_verb.bench,
     doctor.doctor,
     app_verb.app,
 )
+
+HELP = {"help_option_names": ["-h", "--help"]}
 
 cli = typer.Typer(
     name="collectors",
     help="Profile NKI kernels on a NeuronCore or a timing simulator, keep the runs, compare them.",
     no_args_is_help=True,
+    context_settings=HELP,
     add_completion=False,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode=None,
 )
 for verb in VERBS:
-    cli.command()(verb)
+    cli.command(context_settings=HELP)(verb)
 
 FAULTS = (CollectorError, SimulatorError, KernelError)
 INTERRUPTED = 130

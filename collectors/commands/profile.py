@@ -32,7 +32,8 @@ RECOMMENDED = "recommended"
 
 def profile(
     prompt: Annotated[
-        list[int] | None, typer.Option("--prompt", help="A prompt of the challenge, 0-4; repeatable.")
+        list[int] | None,
+        typer.Option("--prompt", help="A prompt of the challenge, 0-4; repeatable.", metavar="N"),
     ] = None,
     all_prompts: Annotated[bool, typer.Option("--all-prompts", help="Every prompt.")] = False,
     kernel: KernelPlace = None,

@@ -1,0 +1,317 @@
+"""Each verb on a real database: what it prints, what it exits with, what it says when it cannot."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import factory
+import pyarrow.parquet as pq
+import pytest
+
+from collectors.cli import main
+from collectors.store.door import Store
+
+
+@dataclass(frozen=True)
+class Said:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        assert self.out.count("\n") == 1, "one object on one line and nothing else"
+        return json.loads(self.out)
+
+
+Call = Callable[..., Said]
+
+
+@pytest.fixture
+def call(
+    store: Store, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> Call:
+    """Runs `collectors ARGUMENTS...` on `store` from an empty folder."""
+
+    def run(*arguments: str) -> Said:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("NKI_DASHBOARD_DB", str(store.path))
+        monkeypatch.setattr(sys, "argv", ["collectors", *arguments])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as exited:
+            main()
+        captured = capfd.readouterr()
+        return Said(int(exited.value.code or 0), captured.out, captured.err)
+
+    return run
+
+
+def test_runs_lists_newest_first_and_marks_the_baseline(filled: Store, call: Call) -> None:
+    said = call("runs")
+    labels = [line.split("  ")[0] for line in said.out.splitlines()[1:]]
+    assert labels == ["attempt-3", "attempt-2", "tuned", "baseline *"]
+
+
+def test_runs_json_has_totals_and_what_marks_the_baseline(filled: Store, call: Call) -> None:
+    runs = call("runs", "--json").json["runs"]
+    assert [run["is_baseline"] for run in runs] == [False, False, False, True]
+    assert runs[0]["decode_ms_per_token"] < runs[3]["decode_ms_per_token"]
+    assert runs[0]["commit"] == "0123456"
+
+
+def test_runs_filters_by_label_prompt_and_number(filled: Store, call: Call) -> None:
+    filled.save(factory.run("tuned", prompt=0, at=factory.FIRST_DAY + timedelta(days=2)))
+    assert len(call("runs", "--label", "tuned", "--json").json["runs"]) == 2
+    assert [run["prompt"] for run in call("runs", "--prompt", "0", "--json").json["runs"]] == [0]
+    assert len(call("runs", "--limit", "2", "--json").json["runs"]) == 2
+
+
+def test_runs_of_an_empty_database_says_what_to_type(call: Call) -> None:
+    said = call("runs")
+    assert said.code == 0
+    assert "collectors profile --prompt 3" in said.err
+
+
+def test_show_lists_kernels_by_share_of_time(filled: Store, call: Call) -> None:
+    lines = call("show", "tuned").out.splitlines()
+    header = next(at for at, line in enumerate(lines) if line.startswith("phase"))
+    assert lines[header + 1].split()[:2] == ["host", "host"]
+    assert "points" in lines[1]
+    assert any("check" in line for line in lines)
+
+
+def test_show_json_has_every_key_profile_promises_and_shares_that_sum_to_one(
+    filled: Store, call: Call
+) -> None:
+    shown = call("show", "latest", "--json").json
+    promised = (
+        "run_id provenance target prompt kernels prefill_ms decode_ms_per_token e2e_ms tokens_per_s points "
+        "nki_flops_share accuracy wall_s launches"
+    )
+    assert set(promised.split()) <= shown.keys()
+    assert sum(launch["share"] for launch in shown["launches"]) == pytest.approx(1)
+    of_launch = "slot variant phase bucket count time_us share engines hbm_read_bytes hbm_write_bytes bound provenance"
+    assert all(set(of_launch.split()) == launch.keys() for launch in shown["launches"])
+    assert set(shown["launches"][0]["engines"]) == {"tensor", "vector", "scalar", "gpsimd", "sync", "dma"}
+
+
+def test_an_estimated_row_has_no_engines_and_says_it_is_estimated(filled: Store, call: Call) -> None:
+    [host] = [row for row in call("show", "latest", "--json").json["launches"] if row["slot"] == "host"]
+    assert host["provenance"] == "estimated"
+    assert set(host["engines"].values()) == {None}
+
+
+def test_compare_says_faster_and_by_how_much(filled: Store, call: Call) -> None:
+    said = call("compare", "baseline", "tuned")
+    assert said.code == 0
+    assert said.out.strip().splitlines()[-1].startswith("faster")
+    assert "rows unchanged" in said.out
+
+
+def test_compare_json_has_a_row_per_slot_with_both_times_and_a_verdict(filled: Store, call: Call) -> None:
+    found = call("compare", "baseline", "tuned", "--json").json
+    rows = {(row["phase"], row["slot"]): row for row in found["rows"]}
+    row = rows["decode", "experts_decode"]
+    assert row["candidate_ns"] < row["base_ns"]
+    assert row["difference"]["low"] <= row["difference"]["value"] <= row["difference"]["high"]
+    assert found["base"]["label"] == "baseline"
+    assert found["verdict"] == "faster"
+    assert isinstance(found["comparability"], list)
+
+
+def test_compare_markdown_is_a_table_with_a_heading(filled: Store, call: Call) -> None:
+    text = call("compare", "baseline", "tuned", "--format", "markdown").out
+    assert text.startswith("### tuned against baseline: faster")
+    assert "| decode | experts_decode |" in text
+
+
+@pytest.mark.parametrize(
+    ("base", "candidate", "code"),
+    [("baseline", "tuned", 0), ("baseline", "baseline", 0), ("tuned", "baseline/p3", 1)],
+)
+def test_fail_on_slower_exits_with_the_verdict(
+    filled: Store, call: Call, base: str, candidate: str, code: int
+) -> None:
+    assert call("compare", base, candidate, "--fail-on", "slower").code == code
+
+
+def test_fail_on_slower_exits_2_when_nobody_can_tell(filled: Store, call: Call) -> None:
+    other = factory.run("elsewhere", target="trn2", at=factory.FIRST_DAY + timedelta(days=1))
+    filled.save(other)
+    assert call("compare", "tuned", "elsewhere", "--fail-on", "slower").code == 2
+    assert call("compare", "tuned", "elsewhere").code == 0
+
+
+def test_compare_across_provenances_says_so_in_its_first_line(filled: Store, call: Call) -> None:
+    filled.save(
+        replace(factory.run("device", at=factory.FIRST_DAY + timedelta(days=1)), provenance="measured")
+    )
+    first = call("compare", "baseline/p3", "device").out.splitlines()[0]
+    assert "simulated" in first
+    assert "measured" in first
+
+
+def test_baseline_of_a_compare_is_that_of_the_candidates_prompt(filled: Store, call: Call) -> None:
+    base, candidate = (
+        factory.run(label, prompt=0, at=factory.FIRST_DAY + timedelta(days=n))
+        for n, label in ((1, "x"), (2, "y"))
+    )
+    for run in (base, candidate):
+        filled.save(run)
+    filled.set_baseline(base.run_id)
+    assert call("compare", "baseline", "y", "--json").json["base"]["run_id"] == base.run_id
+
+
+def test_rank_orders_by_expected_gain(filled: Store, call: Call) -> None:
+    ranking = call("rank", "baseline", "--json").json["ranking"]
+    gains = [each["gain_ns"]["expected"] for each in ranking["opportunities"]]
+    assert gains
+    assert gains == sorted(gains, reverse=True)
+    assert "experts_decode" in call("rank", "baseline").out
+
+
+def test_baseline_marks_a_run(filled: Store, call: Call) -> None:
+    said = call("baseline", "latest")
+    assert "is the baseline of prompt 3 on trn3" in said.err
+    assert filled.resolve("baseline") == filled.resolve("attempt-3")
+
+
+def test_sql_prints_rows_as_table_json_and_csv(filled: Store, call: Call) -> None:
+    query = "SELECT label, prompt FROM run ORDER BY label LIMIT 1"
+    assert call("sql", query).out.split() == ["label", "prompt", "attempt-2", "3"]
+    assert call("sql", query, "--json").json == {
+        "columns": ["label", "prompt"],
+        "rows": [{"label": "attempt-2", "prompt": 3}],
+    }
+    assert list(csv.reader(call("sql", query, "--format", "csv").out.splitlines())) == [
+        ["label", "prompt"],
+        ["attempt-2", "3"],
+    ]
+
+
+def test_sql_that_writes_is_refused(filled: Store, call: Call) -> None:
+    said = call("sql", "DELETE FROM run")
+    assert said.code == 2
+    assert "read-only" in said.err
+    assert len(filled.runs()) == 4
+
+
+def test_export_parquet_holds_every_row_of_the_run(filled: Store, call: Call, tmp_path: Path) -> None:
+    said = call("export", "tuned", "--format", "parquet", "-o", "out", "--json")
+    folder = tmp_path / said.json["output"]
+    run = filled.load(filled.resolve("tuned"))
+    assert pq.read_table(folder / "launch.parquet").num_rows == len(run.launches)
+    expected = sum(filled.table(profile_id, "Instruction").num_rows for profile_id in run.profiles)
+    assert pq.read_table(folder / "Instruction.parquet").num_rows == expected
+
+
+def test_export_csv_reads_back(filled: Store, call: Call, tmp_path: Path) -> None:
+    call("export", "tuned", "--format", "csv", "-o", "out")
+    rows = list(csv.DictReader((tmp_path / "out" / "launch.csv").read_text().splitlines()))
+    run = filled.load(filled.resolve("tuned"))
+    assert [int(row["time_ns"]) for row in rows] == [launch.time_ns for launch in run.launches]
+
+
+def test_export_perfetto_has_a_slice_for_every_instruction_and_transfer(
+    filled: Store, call: Call, tmp_path: Path
+) -> None:
+    from perfetto.protos.perfetto.trace.perfetto_trace_pb2 import Trace, TrackEvent
+
+    call("export", "tuned", "-o", "t.perfetto-trace")
+    trace = Trace()
+    trace.ParseFromString((tmp_path / "t.perfetto-trace").read_bytes())
+    begins = [p for p in trace.packet if p.track_event.type == TrackEvent.TYPE_SLICE_BEGIN]
+    run = filled.load(filled.resolve("tuned"))
+    rows = sum(
+        filled.table(profile_id, name).num_rows
+        for profile_id in run.profiles
+        for name in ("Instruction", "DmaPacketAggregated")
+    )
+    assert len(begins) == rows
+    names = [p.track_descriptor.name for p in trace.packet if p.HasField("track_descriptor")]
+    assert "core 0 tensor" in names
+    assert len([p for p in trace.packet if p.track_descriptor.HasField("process")]) == len(run.profiles)
+
+
+def test_slices_of_a_perfetto_track_never_overlap(filled: Store, call: Call, tmp_path: Path) -> None:
+    from perfetto.protos.perfetto.trace.perfetto_trace_pb2 import Trace, TrackEvent
+
+    call("export", "tuned", "-o", "t.perfetto-trace")
+    trace = Trace()
+    trace.ParseFromString((tmp_path / "t.perfetto-trace").read_bytes())
+    open_slices: dict[int, int] = {}
+    for packet in trace.packet:
+        event = packet.track_event
+        if event.type == TrackEvent.TYPE_SLICE_BEGIN:
+            assert open_slices.get(event.track_uuid, 0) == 0
+            open_slices[event.track_uuid] = 1
+        elif event.type == TrackEvent.TYPE_SLICE_END:
+            open_slices[event.track_uuid] = 0
+
+
+def test_export_does_not_replace_a_file_unless_forced(filled: Store, call: Call, tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("precious")
+    said = call("export", "tuned", "-o", "mine")
+    assert said.code == 2
+    assert "--force" in said.err
+    assert (tmp_path / "mine").read_text() == "precious"
+    assert call("export", "tuned", "-o", "mine", "--force").code == 0
+
+
+def test_doctor_says_which_backend_would_run_and_what_mends_what_is_missing(
+    filled: Store, call: Call
+) -> None:
+    found = call("doctor", "--json").json
+    assert found["backend"] in ("neuron", "simulator")
+    rows = {row["name"]: row for row in found["host"]}
+    assert rows["runs.db"]["detail"].endswith("MB")
+    assert "4 runs" in rows["runs.db"]["detail"]
+    assert all(row["mend"] for row in found["device"] if row["ok"] is False)
+
+
+def test_doctor_reports_a_broken_database_and_goes_on(store: Store, call: Call) -> None:
+    store.path.write_text("not a database " * 900)
+    rows = {row["name"]: row for row in call("doctor", "--json").json["host"]}
+    assert rows["runs.db"]["ok"] is False
+    assert rows["duckdb"]["ok"] is True
+
+
+@pytest.mark.parametrize(
+    "verb", [("show", "nope"), ("compare", "nope", "latest"), ("export", "nope"), ("baseline", "nope")]
+)
+def test_an_unknown_run_is_one_sentence_and_a_way_out(
+    filled: Store, call: Call, verb: tuple[str, ...]
+) -> None:
+    said = call(*verb)
+    assert said.code == 2
+    assert "no run is called 'nope'" in said.err
+    assert "collectors runs" in said.err
+    assert "Traceback" not in said.err
+    assert said.out == ""
+
+
+def test_an_error_with_json_is_one_object_too(filled: Store, call: Call) -> None:
+    said = call("show", "nope", "--json")
+    assert said.code == 2
+    assert said.json["error"] == "no run is called 'nope'"
+    assert said.json["hint"]
+
+
+def test_a_wrong_option_is_exit_code_2(call: Call) -> None:
+    assert call("runs", "--colour").code == 2
+
+
+def test_the_app_listens_on_loopback_unless_told() -> None:
+    from collectors.commands.app import command
+
+    made = command(Path("/data/runs.db"), "127.0.0.1", 8501)
+    assert made[made.index("--server.address") + 1] == "127.0.0.1"
+    assert made[-2:] == ["--db", "/data/runs.db"]
+    assert (Path(made[made.index("run") + 1]) / "streamlit_app.py").exists()
