@@ -54,7 +54,9 @@ def answer(profile: Profile, times: Sequence[EngineTime]) -> str:
     parts = sorted(((getattr(busiest, kind.attribute), kind.name) for kind in KINDS), reverse=True)
     told = ", ".join(f"{name} {words.percent(ns / profile.duration_ns)}" for ns, name in parts if ns)
     who = f"<b>{pieces.plain(busiest.engine)}</b> of core {busiest.core}"
-    return f"The busiest engine, {who}: {pieces.plain(told)}."
+    dma = profile.engines.get("dma")
+    moving = f" DMA is active {words.percent(dma)} of the time." if dma is not None else ""
+    return f"The busiest engine, {who}: {pieces.plain(told)}.{moving}"
 
 
 def facts(launch: Launch, profile: Profile, machine: MachineFacts | None) -> str:
@@ -120,6 +122,18 @@ def variants(runs: Iterable[Run], like: Launch, target: str) -> list[Found]:
                 labels = (*before.labels, run.label) if before else (run.label,)
                 found[profile.profile_id] = Found(launch, profile, labels)
     return sorted(found.values(), key=lambda each: each.launch.time_ns)
+
+
+def fastest(found: Sequence[Found], current: str) -> tuple[list[Found], list[Found]]:
+    """The fastest execution of each variant with the one shown, and the others."""
+    names: set[tuple[str, tuple[str, ...]]] = set()
+    first: list[Found] = []
+    others: list[Found] = []
+    for each in found:
+        name = (each.launch.variant, each.launch.covers)
+        (others if name in names and each.profile.profile_id != current else first).append(each)
+        names.add(name)
+    return first, others
 
 
 def side_by_side(found: Iterable[Found], current: str) -> str:

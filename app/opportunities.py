@@ -34,7 +34,7 @@ def card(place: int, each: Opportunity) -> str:
         pieces.span_bar(gain.low, gain.expected, gain.high, each.total_ns, whole),
         pieces.soft(f"of {words.time(each.total_ns)}, {words.percent(each.share)} of the run"),
         *_lines(each),
-        pieces.block(pieces.tip(f"{each.why}.", _because(each))),
+        pieces.block(pieces.tip(words.micro(f"{each.why}."), words.micro(_because(each)))),
         pieces.block(pieces.soft(f"Bound, {each.bound}." if each.bound else "No bound is known.")),
         pieces.block(pieces.soft(each.advice)) if each.advice else "",
     )
@@ -45,12 +45,16 @@ def _lines(each: Opportunity) -> list[str]:
     if each.gain_ns_per_token:
         token = words.number(words.in_unit(each.gain_ns_per_token.expected, "ms"))
         said = pieces.tip(f"{words.MINUS}{token} ms/token", TOKEN)
-        found.append(pieces.row(said, pieces.soft(_spread(each.gain_ns_per_token, "ms"))))
+        found.append(pieces.row(said, pieces.soft(_ends(each.gain_ns_per_token))))
     if each.gain_points:
         said = pieces.tip(f"{words.signed(each.gain_points.expected)} points", POINTS)
         spread = words.between(each.gain_points.low, each.gain_points.high)
         found.append(pieces.row(said, pieces.soft(spread)))
     return found
+
+
+def _ends(gain: Range) -> str:
+    return words.between(words.in_unit(gain.low, "ms"), words.in_unit(gain.high, "ms"))
 
 
 def _spread(gain: Range, unit: words.TimeUnit) -> str:
@@ -85,7 +89,7 @@ def _row(place: int, each: Opportunity) -> dict[str, Any]:
         "ms/token": words.in_unit(token.expected, "ms") if token else None,
         "points": points.expected if points else None,
         "bound": each.bound.partition(":")[0] or None,
-        "evidence": each.why,
+        "evidence": words.micro(each.why),
         "provenance": each.provenance,
     }
 

@@ -110,7 +110,8 @@ def ranked(path: Path, version: Version, run_id: str, formula: Formula) -> Ranki
     every = runs(path, version)
     run = next(each for each in every if each.run_id == run_id)
     known = profile_tables(path, tuple(run.profiles))
-    return rank(run, formula, machine=facts(run.target), tables=known, alternatives=every)
+    others = tuple(other for other in every if other.target == run.target)
+    return rank(run, formula, machine=facts(run.target), tables=known, alternatives=others)
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from analysis.score import FORMULAS
+from analysis.score import FORMULAS, Formula
 from app import query, style
 from collectors.errors import CollectorError, RunNotFound
 from collectors.records import Run
@@ -137,9 +137,9 @@ def choice(key: str, label: str, names: Mapping[str, str], chosen: str | None) -
             st.query_params[key] = chosen
 
 
-def formula() -> None:
+def formula() -> Formula:
     """The choice between the challenge's two formulas for points, kept in the URL."""
-    st.segmented_control(
+    chosen: Formula | None = st.segmented_control(
         "Points by formula",
         list(FORMULAS),
         default="final",
@@ -148,6 +148,7 @@ def formula() -> None:
         bind="query-params",
         help="\n\n".join(f"{key}: {text}" for key, text in FORMULAS.items()),
     )
+    return chosen or "final"
 
 
 def asked(key: str) -> str | None:

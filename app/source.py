@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from difflib import unified_diff
+from itertools import pairwise
 from pathlib import PurePath
 
 from analysis.comparability import SourceChange
@@ -11,8 +12,9 @@ from analysis.lines import Line, Lines
 from app import pieces, style, words
 from collectors.records import Run
 
-# Lines kept around one that costs something, and how long a stretch must be to fold.
+# Lines kept around one that costs something, and the shortest stretch that folds.
 CONTEXT = 2
+SHORTEST_FOLD = 5
 
 
 def text_of(run: Run, file: str) -> str | None:
@@ -84,10 +86,16 @@ def _row(at: int, code: str, line: Line | None, duration_ns: int, hottest: float
 
 
 def _shown(by_line: Mapping[int, Line], length: int) -> set[int]:
+    """Lines to show: those that cost something, what is near them, and stretches too short to fold."""
     near = {at + step for at in by_line for step in range(-CONTEXT, CONTEXT + 1)}
-    kept = {at for at in near if 1 <= at <= length}
-    # A fold that hides a single line saves nothing.
-    return kept | {at for at in range(1, length + 1) if at - 1 in kept and at + 1 in kept}
+    edges = [0, *sorted(at for at in near if 1 <= at <= length), length + 1]
+    short = {
+        at
+        for a, b in pairwise(edges)
+        if b - a <= SHORTEST_FOLD
+        for at in range(max(a, 1), min(b, length) + 1)
+    }
+    return {at for at in near if 1 <= at <= length} | short
 
 
 def _fold(at: int, shown: set[int], length: int) -> int:

@@ -18,6 +18,12 @@ ENGINE_COLOURS: Mapping[str, str] = dict(
 UNKNOWN_ENGINE = "#8893a2"
 
 BETTER, WORSE, UNSURE = "#3b7ddd", "#e07b1f", "#8b95a1"
+# The same as text with a contrast of 4.5 or more, for cells that no style sheet reaches.
+TEXT_TONES = {
+    "light": {"better": "#1d5fbf", "worse": "#a8500a", "unsure": "#5b6570"},
+    "dark": {"better": "#7db2ff", "worse": "#ffa95c", "unsure": "#a3adb9"},
+}
+WORDS = {"faster": "better", "better": "better", "slower": "worse", "worse": "worse"}
 TOTAL = "#76808d"
 GRID = "rgba(128, 138, 150, 0.22)"
 FAINT = "rgba(128, 138, 150, 0.16)"
@@ -73,8 +79,6 @@ def draw(drawn: go.Figure, alt: str, key: str) -> None:
 
 def verdict_colour(verdict: object) -> str:
     """CSS for a verdict as `words.verdict` prints it, for cells of a data frame."""
-    tones = {"faster": BETTER, "better": BETTER, "slower": WORSE, "worse": WORSE}
-    return next(
-        (f"color: {colour}" for word, colour in tones.items() if str(verdict).endswith(word)),
-        f"color: {UNSURE}",
-    )
+    tones = TEXT_TONES["dark" if st.context.theme.type == "dark" else "light"]
+    tone = next((tone for word, tone in WORDS.items() if str(verdict).endswith(word)), "unsure")
+    return f"color: {tones[tone]}"

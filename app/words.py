@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Literal
 
@@ -90,6 +91,11 @@ def size(count: float | None) -> str:
         return MISSING
     step = min(int(math.log2(count) // 10), 4) if count >= 1 else 0
     return f"{number(count / 1024**step)} {('B', 'KiB', 'MiB', 'GiB', 'TiB')[step]}"
+
+
+def micro(text: str) -> str:
+    """A sentence of `analysis` with its microseconds as this dashboard writes them."""
+    return re.sub(r"(?<=\d) us\b", " µs", text)
 
 
 def verdict(of: Verdict, unit: str = "") -> str:

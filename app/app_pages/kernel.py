@@ -82,6 +82,17 @@ def sizes(view: View, profile: Profile) -> None:
     style.draw(drawn, alt="Bytes moved by size of descriptor", key="sizes")
 
 
+def variants(view: View, launch: Launch, profile: Profile) -> None:
+    """Variants of the slot side by side."""
+    st.markdown(f"##### Variants of {launch.slot}, {launch.phase}")
+    found = launches.variants(view.runs, launch, view.run.target)
+    first, others = launches.fastest(found, profile.profile_id)
+    pieces.show(launches.side_by_side(first, profile.profile_id))
+    if others:
+        with st.expander(f"{len(others)} slower executions of the same variants"):
+            pieces.show(launches.side_by_side(others, profile.profile_id))
+
+
 view = selection.pick()
 launch, profile = picked(view)
 times = query.engine_times(view.path, profile.profile_id, profile.duration_ns)
@@ -99,5 +110,4 @@ with left:
     lines(view, profile)
 with right:
     sizes(view, profile)
-st.markdown(f"##### Variants of {launch.slot}, {launch.phase}")
-pieces.show(launches.side_by_side(launches.variants(view.runs, launch, view.run.target), profile.profile_id))
+variants(view, launch, profile)

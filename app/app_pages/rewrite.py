@@ -8,7 +8,7 @@ import streamlit as st
 
 from analysis.rank import Opportunity, Ranking
 from analysis.roofline import bounds, roofline_point
-from analysis.score import FORMULAS, Formula
+from analysis.score import FORMULAS
 from app import opportunities, pieces, query, selection, style, words
 from app.charts.roofline import Bubble, roofline
 from app.selection import View
@@ -96,13 +96,16 @@ def ceilings(view: View) -> None:
 
 
 view = selection.pick()
-formula: Formula = st.session_state.get("formula") or "final"
+# The choice of formula stands last but is read first.
+first, then, last = st.container(), st.container(), st.container()
+with last:
+    formula = selection.formula()
+    st.caption(FORMULAS[formula])
 ranking = query.ranked(view.path, view.version, view.run.run_id, formula)
-answer(ranking, view)
-left, right = st.columns([3, 2], gap="medium")
+with first:
+    answer(ranking, view)
+left, right = then.columns([3, 2], gap="medium")
 with left:
     whole(ranking)
-    selection.formula()
-    st.caption(FORMULAS[formula])
 with right:
     ceilings(view)

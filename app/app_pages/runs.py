@@ -34,7 +34,10 @@ def answer(view: View, trials: Sequence[Trial], formula: Formula) -> None:
     interval, kind = words.between(won.low, won.high), time.provenance.label if time else run.provenance
     pieces.show(
         f"{pieces.soft(f'Best so far, {_about(run)}')} {pieces.word(kind)}",
-        pieces.block(pieces.figure(words.number(won.value), unit, how), pieces.soft(interval)),
+        pieces.block(
+            pieces.figure(words.number(won.value), unit, how),
+            pieces.soft(f"({interval})" if interval else ""),
+        ),
         pieces.block(f"<b>{pieces.tip(won.label, won.run_id)}</b>", pieces.soft(won.when)),
         *(_product(view, run, formula) if run.prompt is not None else []),
     )
@@ -158,12 +161,14 @@ def columns(formula: Formula) -> dict[str, Any]:
 
 
 view = selection.pick()
-formula: Formula = st.session_state.get("formula") or "final"
-trials = history.trials(view, formula)
 left, right = st.columns([4, 7], gap="medium")
+# The choice stands under the answer but is read before it.
+first = left.container()
 with left:
+    formula = selection.formula()
+trials = history.trials(view, formula)
+with first:
     answer(view, trials, formula)
-    selection.formula()
 with right:
     stairs(view, trials)
 table(view, formula)

@@ -13,7 +13,7 @@ from collectors.records import ENGINE_NAMES
 
 
 def utilization(
-    base: Mapping[str, float | None] | None, candidate: Mapping[str, float | None] | None, height: int = 240
+    base: Mapping[str, float | None] | None, candidate: Mapping[str, float | None] | None, height: int = 290
 ) -> go.Figure:
     """Active time over duration by engine, A hatched above B solid."""
     made = style.figure(height, barmode="group")
@@ -32,6 +32,8 @@ def utilization(
                 },
                 text=[f"{name} {words.percent(known.get(engine))}" for engine in ENGINE_NAMES],
                 textposition="outside",
+                textfont={"size": 11},
+                constraintext="none",
                 cliponaxis=False,
                 hovertemplate="%{y} %{text}<extra></extra>",
             )

@@ -9,7 +9,7 @@ from analysis.machine_facts import MachineFacts
 from analysis.rules.thresholds import GOOD_DESCRIPTOR_BYTES, TINY_DESCRIPTOR_BYTES
 from app import style, words
 
-POWERS = range(1, 19)
+POWERS = range(2, 21)
 
 
 def transfer_sizes(sizes: pa.Table, machine: MachineFacts | None, height: int = 300) -> go.Figure:
@@ -48,15 +48,9 @@ def transfer_sizes(sizes: pa.Table, machine: MachineFacts | None, height: int = 
                 hovertemplate="%{y:.0%} of DMA peak<extra></extra>",
             )
         )
-    for edge, label in ((TINY_DESCRIPTOR_BYTES, "small"), (GOOD_DESCRIPTOR_BYTES, "good")):
-        made.add_vline(
-            x=edge.bit_length() - 1.5,
-            line={"color": style.GRID, "width": 1.5},
-            annotation={
-                "text": f"{label} {'<' if label == 'small' else '≥'} {words.size(edge)}",
-                "font": {"size": 11},
-            },
-        )
+    small, good = (_edge(size) for size in (TINY_DESCRIPTOR_BYTES, GOOD_DESCRIPTOR_BYTES))
+    _zone(made, POWERS[0] - 1, small, f"under {words.size(TINY_DESCRIPTOR_BYTES)}: mostly overhead")
+    _zone(made, good, POWERS[-1] + 1, f"{words.size(GOOD_DESCRIPTOR_BYTES)} and over: good")
     shown = [row["power"] for row in rows] or [9]
     made.update_xaxes(
         tickvals=list(POWERS),
@@ -70,10 +64,28 @@ def transfer_sizes(sizes: pa.Table, machine: MachineFacts | None, height: int = 
         yaxis2={
             "overlaying": "y",
             "side": "right",
-            "range": [0, 1.02],
+            "range": [0, 1.1],
+            "dtick": 0.25,
             "tickformat": ".0%",
             "showgrid": False,
             "fixedrange": True,
         },
     )
     return made
+
+
+def _edge(size: int) -> float:
+    """Where descriptors of a power of two begin on the axis, whose bars are centred on whole powers."""
+    return size.bit_length() - 1.5
+
+
+def _zone(made: go.Figure, left: float, right: float, label: str) -> None:
+    made.add_vrect(
+        x0=left,
+        x1=right,
+        fillcolor=style.FAINT,
+        line={"width": 0},
+        layer="below",
+        annotation={"text": label, "font": {"size": 11, "color": style.TOTAL}},
+        annotation_position="top left" if left > POWERS[0] else "top right",
+    )

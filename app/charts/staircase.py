@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -9,6 +10,8 @@ from itertools import accumulate
 import plotly.graph_objects as go
 
 from app import style, words
+
+LABELS = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +61,12 @@ def staircase(
             annotation_position="top left",
         )
     places = list(range(len(trials)))
-    every = max(1, len(trials) // 14)
+    every = math.ceil(len(trials) / LABELS) or 1
     made.update_xaxes(
-        tickvals=places[::every], ticktext=[trial.label for trial in trials][::every], showgrid=False
+        tickvals=places[::every],
+        ticktext=[trial.label for trial in trials][::every],
+        showgrid=False,
+        tickangle=0,
     )
     made.update_xaxes(range=[-0.5, max(len(trials) - 0.5, 1.5)])
     made.update_yaxes(title=title, rangemode="tozero")
@@ -103,7 +109,7 @@ def _points(trials: Sequence[Trial], shown: set[str]) -> go.Scatter:
             "arrayminus": down,
             "width": 0,
             "thickness": 1.2,
-            "color": style.faded(style.TOTAL, 0.7),
+            "color": style.faded(style.TOTAL, 0.45),
         },
         marker={
             "size": [12 if trial.run_id in shown else 8 for _, trial in known],
