@@ -13,6 +13,7 @@ import numpy as np
 from simulator.api import KernelRef
 from simulator.errors import BadKernel, KernelRefused, SimulatorError
 from simulator.nki.capacity import check_capacity
+from simulator.nki.initialised import missing
 from simulator.nki.tensor import NkiTensor, Storage
 from simulator.nki.tracer import Launch, Program, set_current
 from simulator.trace import Trace
@@ -146,10 +147,10 @@ def _trace(launch: Launch, function: Callable[..., Any], outcome: Any) -> Trace:
                 f"the kernel returns {tensor.name!r}, which is in {tensor.storage.memory.upper()}",
                 "return tensors allocated in nl.shared_hbm",
             )
-        if tensor.storage.written is not None:
-            written = tensor.storage.written
-            missing = int(written.size - written.sum())
-            warnings.append(f"{missing:,} of {written.size:,} elements of {tensor.name!r} were never written")
+        unwritten = missing(tensor.storage)
+        if unwritten:
+            size = tensor.storage.data.size
+            warnings.append(f"{unwritten:,} of {size:,} elements of {tensor.name!r} were never written")
     files = {source.file: "".join(linecache.getlines(source.file)) for source in launch.sources}
     return Trace(
         getattr(function, "__name__", "kernel"),

@@ -73,7 +73,7 @@ def ndarray(
         storage.address = address
         storage.source = location(program.launch)
         program.launch.add_storage(storage)
-    return NkiTensor(storage, storage.data, buffer, storage.written)
+    return NkiTensor(storage, storage.data, buffer)
 
 
 def _shared(shape: tuple[int, ...], dtype: np.dtype[Any], name: str) -> Storage:

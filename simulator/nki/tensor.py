@@ -15,21 +15,27 @@ Array = np.ndarray[Any, Any]
 
 
 class Storage:
-    """The memory behind one allocation. `written` marks elements that hold a value; None once all do."""
+    """The memory behind one allocation.
+
+    `filled` once every element holds a value; until then `marks` are the elements that do (None: none), and
+    `touched` how many writes they took.
+    """
 
     __slots__ = (
         "address",
         "base",
         "core",
         "data",
+        "filled",
         "id",
+        "marks",
         "memory",
         "name",
         "role",
         "row_bytes",
         "rows",
         "source",
-        "written",
+        "touched",
     )
 
     def __init__(self, data: Array, memory: Memory, name: str, *, filled: bool, core: int | None) -> None:
@@ -48,7 +54,9 @@ class Storage:
         else:
             self.rows = data.shape[0]
             self.row_bytes = data.nbytes // self.rows if self.rows else 0
-        self.written: Array | None = None if filled else np.zeros(data.shape, dtype=np.bool_)
+        self.filled = filled
+        self.marks: Array | None = None
+        self.touched = 0
 
 
 class Scatter:
@@ -63,26 +71,24 @@ class Scatter:
 
 
 class NkiTensor:
-    """A view of a storage. `mask` is the same view of what has been written, None when all of it has.
+    """A view of a storage.
 
     `dynamic` says the address came from data, and `steered` are the regions that data was read from.
     """
 
-    __slots__ = ("array", "buffer", "dynamic", "mask", "rows", "steered", "storage")
+    __slots__ = ("array", "buffer", "dynamic", "rows", "steered", "storage")
 
     def __init__(
         self,
         storage: Storage,
         array: Array,
         buffer: str,
-        mask: Array | None = None,
         dynamic: bool = False,
         steered: tuple[Region, ...] = (),
     ) -> None:
         self.storage = storage
         self.array = array
         self.buffer = buffer
-        self.mask = mask
         self.dynamic = dynamic
         self.steered = steered
         self.rows: Scatter | None = None
@@ -115,8 +121,7 @@ class NkiTensor:
         return self.storage.name
 
     def _view(self, change: Any) -> NkiTensor:
-        mask = None if self.storage.written is None or self.mask is None else change(self.mask)
-        return NkiTensor(self.storage, change(self.array), self.buffer, mask, self.dynamic, self.steered)
+        return NkiTensor(self.storage, change(self.array), self.buffer, self.dynamic, self.steered)
 
     def __getitem__(self, key: Any) -> NkiTensor:
         if not isinstance(key, tuple):
@@ -180,13 +185,7 @@ class NkiTensor:
                 rule="bounds",
             )
         flat = storage.data.view(np.uint8).reshape(-1)[start : start + itemsize].view(self.array.dtype)
-        mask = None
-        if storage.written is not None:
-            inner = storage.data.itemsize
-            mask = as_strided(
-                storage.written.reshape(-1)[start // inner :], shape, [s // inner for s in strides]
-            )
-        view = NkiTensor(storage, as_strided(flat, shape, strides), self.buffer, mask, dynamic, steered)
+        view = NkiTensor(storage, as_strided(flat, shape, strides), self.buffer, dynamic, steered)
         return view if dtype is None else view.view(dtype)
 
     def _gathered(
@@ -207,14 +206,14 @@ class NkiTensor:
         inside = (index >= 0) & (index < self.shape[indirect_dim])
         flat = storage.data.view(np.uint8).reshape(-1).view(self.array.dtype)
         cells = np.where(inside.reshape((-1,) + (1,) * (len(shape) - 1)), cells // itemsize, 0)
-        view = NkiTensor(storage, flat[cells], self.buffer, None, True, (region_of(vector_offset),))
+        view = NkiTensor(storage, flat[cells], self.buffer, True, (region_of(vector_offset),))
         view.rows = Scatter(cells, inside, flat)
         return view
 
     def view(self, dtype: Any) -> NkiTensor:
         """The same bytes as another dtype."""
         other = dtype_of(dtype)
-        return NkiTensor(self.storage, self.array.view(other), self.buffer, None, self.dynamic, self.steered)
+        return NkiTensor(self.storage, self.array.view(other), self.buffer, self.dynamic, self.steered)
 
 
 def _check_bounds(tensor: NkiTensor, key: tuple[Any, ...]) -> None:

@@ -8,6 +8,7 @@ from types import FrameType
 from typing import Any, cast
 
 from simulator.errors import KernelRefused, SimulatorError
+from simulator.nki.initialised import is_written, mark_written
 from simulator.nki.tensor import NkiTensor, Storage, region_of
 from simulator.trace import Engine, Instruction, Source, Tensor, Transfer
 
@@ -169,17 +170,14 @@ def emit(
     program = current()
     launch = program.launch
     for tensor in src:
-        if tensor.mask is not None and tensor.storage.written is not None and not tensor.mask.all():
+        if not tensor.storage.filled and not is_written(tensor):
             raise KernelRefused(
                 f"{call} reads {tensor.storage.name!r} where nothing was written",
                 "write the tile first (memset, dma_copy)",
                 rule="uninitialised",
             )
     for tensor in dst:
-        if tensor.mask is not None and tensor.storage.written is not None:
-            tensor.mask[...] = True
-            if tensor.mask.size == tensor.storage.written.size or tensor.storage.written.all():
-                tensor.storage.written = None
+        mark_written(tensor)
     if not launch.record:
         return Handle(None)
     instructions = launch.cores[program.core]

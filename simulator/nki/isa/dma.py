@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from simulator.nki.initialised import mark_cells
 from simulator.nki.isa.enums import dge_mode as Dge
 from simulator.nki.isa.enums import engine as Engine
 from simulator.nki.isa.enums import oob_mode as Oob
@@ -78,8 +79,7 @@ def _move(dst: NkiTensor, src: NkiTensor, oob: Oob) -> None:
 def _scatter(dst: NkiTensor, rows: Scatter, values: np.ndarray[Any, Any]) -> None:
     cells = rows.cells[rows.inside]
     rows.flat[cells] = rounded(values[rows.inside], dst.array.dtype)
-    if dst.storage.written is not None:
-        dst.storage.written.reshape(-1)[cells] = True
+    mark_cells(dst.storage, cells)
 
 
 def _emit(

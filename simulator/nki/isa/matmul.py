@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from simulator.nki.initialised import is_written
 from simulator.nki.isa.enums import engine as Engine
 from simulator.nki.isa.enums import matmul_perf_mode
 from simulator.nki.numerics import computing, lift, store
@@ -62,7 +63,7 @@ def nc_matmul(
 
 
 def _adds(dst: NkiTensor, accumulate: bool | None) -> bool:
-    written = dst.storage.written is None or dst.mask is None or bool(dst.mask.all())
+    written = is_written(dst)
     if accumulate and not written:
         raise refuse(
             "uninitialised",
