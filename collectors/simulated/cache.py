@@ -48,10 +48,10 @@ def folder() -> Path:
 def read(key: str) -> Entry | None:
     """The entry, or None when there is none or it is damaged (a damaged one is removed)."""
     place = _place(key)
+    if not has(key):
+        return None
     try:
         return _read(place)
-    except FileNotFoundError:
-        return None
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):
         shutil.rmtree(place, ignore_errors=True)
         return None

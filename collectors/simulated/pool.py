@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import multiprocessing.connection
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -48,12 +50,11 @@ def _perform_all(missing: dict[str, Job], total: int, progress: Progress) -> Non
     done = total - len(missing)
     progress(done, total, next((job.name for job in missing.values()), "cached"))
     if len(missing) <= ONE_PROCESS:
-        for key, job in missing.items():
+        for at, (key, job) in enumerate(missing.items(), done + 1):
             _raise(perform(job, key))
-            progress(done + 1, total, job.name)
+            progress(at, total, job.name)
         return
-    context = multiprocessing.get_context("spawn")
-    with _one_thread_each(), ProcessPoolExecutor(workers(len(missing)), mp_context=context) as pool:
+    with _one_thread_each(), _pool(len(missing)) as pool:
         waiting = {pool.submit(perform, job, key): job for key, job in missing.items()}
         try:
             for at, future in enumerate(as_completed(waiting), done + 1):
@@ -75,6 +76,23 @@ def _one_thread_each() -> Iterator[None]:
         for name in THREADS:
             del os.environ[name]
         os.environ |= {name: value for name, value in before.items() if value is not None}
+
+
+def _pool(jobs: int) -> ProcessPoolExecutor:
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(workers(jobs), mp_context=context, initializer=_end_with_parent)
+
+
+def _end_with_parent() -> None:
+    """Watch the process that started this one: a killed command must not leave workers waiting for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_wait_for, args=(parent.sentinel,), daemon=True).start()
+
+
+def _wait_for(sentinel: int) -> None:
+    multiprocessing.connection.wait([sentinel])
+    os._exit(1)
 
 
 def _outcome(future: Future[Failure | None]) -> Failure | None:
