@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
@@ -42,14 +43,14 @@ def main() -> None:
             kernel, arguments = KernelRef(str(row.function), module=row.module), row.arguments(0)
             trace = execute(kernel, arguments, target="trn3", lnc=2)
             count = sum(map(len, trace.cores))
-            results = best(lambda: execute(kernel, arguments, target="trn3", lnc=2, record=False))
-            whole = best(lambda: simulate(kernel, arguments))
-            timed = best(lambda: simulate(kernel, arguments, values=False))
+            results = best(partial(execute, kernel, arguments, target="trn3", lnc=2, record=False))
+            whole = best(partial(simulate, kernel, arguments))
+            timed = best(partial(simulate, kernel, arguments, values=False))
             for place, value in enumerate((count, results, whole, timed)):
                 totals[place] += value
             print(
-                f"{row.slot:18} {row.variant:12} {count:7} {results:10.3f} {whole:12.3f} {whole / results:6.2f} "
-                f"{count / timed:14,.0f}"
+                f"{row.slot:18} {row.variant:12} {count:7} {results:10.3f} {whole:12.3f} "
+                f"{whole / results:6.2f} {count / timed:14,.0f}"
             )
     count, results, whole, timed = totals
     print(
