@@ -59,6 +59,13 @@ def answer(profile: Profile, times: Sequence[EngineTime]) -> str:
     return f"The busiest engine, {who}: {pieces.plain(told)}.{moving}"
 
 
+def schedule(profile: Profile) -> str:
+    """Which of the simulator's two schedules a profile's rows show, where it has two."""
+    two = {"as written": profile.as_written_ns, "list-scheduled": profile.list_scheduled_ns}
+    name = next((name for name, time_ns in two.items() if time_ns == profile.duration_ns), None)
+    return f", {name}" if name and len(set(two.values())) == 2 else ""
+
+
 def facts(launch: Launch, profile: Profile, machine: MachineFacts | None) -> str:
     """The launch's numbers, each with how it was made."""
     limits = bounds(profile, machine) if machine else None
@@ -93,7 +100,7 @@ def facts(launch: Launch, profile: Profile, machine: MachineFacts | None) -> str
         (
             "SBUF peak, PSUM banks",
             _pair(words.size(profile.sbuf_peak_bytes), count(profile.psum_peak_banks)),
-            "Largest occupation of a partition over the launch",
+            "Largest occupation over the launch, all partitions of a core",
         ),
     )
     head = [(profile.kernel, ""), (profile.provenance, f"{profile.tool} {profile.tool_version}")]
@@ -146,7 +153,7 @@ def side_by_side(found: Iterable[Found], current: str) -> str:
         *((engine, "Active time over duration") for engine in ENGINE_NAMES),
         ("HBM read", "Bytes of the profile's transfers from HBM"),
         ("descriptors", "DMA descriptors"),
-        ("SBUF peak", "Bytes per partition"),
+        ("SBUF peak", "All partitions of a core"),
     ]
     return pieces.table(head, [_variant(each, current) for each in found], left=2)
 

@@ -28,7 +28,12 @@ def card(place: int, each: Opportunity) -> str:
             pieces.soft(f"{each.phase} · {each.variant}"),
         ),
         pieces.row(
-            pieces.figure(words.MINUS + expected, f"{unit} of the run", GAIN) + pieces.word(each.provenance),
+            " ".join(
+                (
+                    pieces.figure(words.MINUS + expected, f"{unit} of the run", GAIN),
+                    pieces.word(each.provenance),
+                )
+            ),
             pieces.soft(_spread(gain, unit)),
         ),
         pieces.span_bar(gain.low, gain.expected, gain.high, each.total_ns, whole),

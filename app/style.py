@@ -28,6 +28,18 @@ TOTAL = "#76808d"
 GRID = "rgba(128, 138, 150, 0.22)"
 FAINT = "rgba(128, 138, 150, 0.16)"
 
+# Axes are fixed: a drag that zooms into bars loses people, and the timeline zooms by asking the database.
+AXIS = {"automargin": True, "gridcolor": GRID, "zeroline": False, "fixedrange": True}
+LEGEND = {
+    "orientation": "h",
+    "yanchor": "bottom",
+    "y": 1.0,
+    "xanchor": "left",
+    "x": 0,
+    "title": None,
+    "itemsizing": "constant",
+}
+
 PLOT_CONFIG = {"displaylogo": False, "displayModeBar": False, "scrollZoom": False}
 
 SHEET_FILE = Path(__file__).with_name("style.css")
@@ -49,27 +61,30 @@ def faded(colour: str, opacity: float) -> str:
     return f"rgba({red}, {green}, {blue}, {opacity:g})"
 
 
-def figure(height: int, **layout: object) -> go.Figure:
-    """An empty figure in the house style; text and paper follow the page's light or dark theme."""
-    made = go.Figure()
-    made.update_layout(
-        height=height,
-        margin={"l": 8, "r": 8, "t": 8, "b": 8, "pad": 4},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"size": 13},
-        hoverlabel={"align": "left"},
-        legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "xanchor": "left", "x": 0, "title": None},
-        bargap=0.28,
-    )
-    made.update_xaxes(
-        automargin=True, gridcolor=GRID, zeroline=False, title_font={"size": 12}, fixedrange=True
-    )
-    made.update_yaxes(
-        automargin=True, gridcolor=GRID, zeroline=False, title_font={"size": 12}, fixedrange=True
-    )
-    made.update_layout(**layout)
-    return made
+def figure(
+    height: int,
+    *,
+    x: Mapping[str, object] | None = None,
+    y: Mapping[str, object] | None = None,
+    **layout: object,
+) -> go.Figure:
+    """An empty figure in the house style, with options of its axes and its layout.
+
+    Text and paper follow the page's light or dark theme.
+    """
+    house = {
+        "height": height,
+        "margin": {"l": 8, "r": 8, "t": 8, "b": 8, "pad": 4},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": {"size": 13},
+        "hoverlabel": {"align": "left"},
+        "legend": LEGEND,
+        "bargap": 0.28,
+        "xaxis": {**AXIS, **(x or {})},
+        "yaxis": {**AXIS, **(y or {})},
+    }
+    return go.Figure(layout=house | layout)
 
 
 def draw(drawn: go.Figure, alt: str, key: str) -> None:

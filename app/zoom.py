@@ -45,8 +45,8 @@ def fitted(start: float, length: float, whole: Span) -> Span:
     return begin, begin + wide
 
 
-def controls(key: str, whole: Span) -> Window:
-    """A title line with buttons that move the window; returns the window to draw."""
+def controls(key: str, whole: Span, note: str = "") -> Window:
+    """A title line with a note and buttons that move the window; returns the window to draw."""
     shown: Span = st.session_state.get(key, whole)
     start, length = shown[0], shown[1] - shown[0]
     moves = (
@@ -67,5 +67,7 @@ def controls(key: str, whole: Span) -> Window:
             on_click=st.session_state.__setitem__,
             args=(key, window),
         )
-    bar.caption(f"{words.time(length)} of {words.time(whole[1] - whole[0])}. Drag over the chart to zoom.")
+    bar.caption(
+        f"{words.time(length)} of {words.time(whole[1] - whole[0])}{note}. Drag over the chart to zoom."
+    )
     return Window(key, shown, whole)

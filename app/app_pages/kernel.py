@@ -40,7 +40,7 @@ def over_time(path: Path, profile: Profile) -> None:
         st.caption("The profile has no instruction or transfer rows to draw.")
         return
     whole = (float(found[0]), float(found[1]))
-    window = zoom.controls(f"zoom_{profile.profile_id[:12]}", whole)
+    window = zoom.controls(f"zoom_{profile.profile_id[:12]}", whole, launches.schedule(profile))
     lanes = lanes_in(query.lanes(path, profile.profile_id, *whole, PIXELS))
     shown = query.lanes(path, profile.profile_id, *window.range, PIXELS)
     st.plotly_chart(

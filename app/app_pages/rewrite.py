@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from analysis.estimate import part
 from analysis.rank import Opportunity, Ranking
 from analysis.roofline import bounds, roofline_point
 from analysis.score import FORMULAS
@@ -68,15 +69,16 @@ def bubbles(view: View) -> list[Bubble]:
     if machine is None:
         return []
     whole = query.summed(view.path, view.run, view.run.run_id)
-    shares = {(part.phase, part.slot): part.share for part in whole.waterfall}
+    time = whole.e2e_ns or whole.kernel_ns
     found: list[Bubble] = []
     for launch in view.run.launches:
         profile = view.run.profiles.get(launch.profile_id or "")
         point = roofline_point(profile, machine) if profile else None
         if profile and point:
             attained = bounds(profile, machine).attained
-            share = shares.get((launch.phase, launch.slot), 0.0)
-            found.append(Bubble(launch.slot, launch.phase, share, point, attained))
+            share = part(launch).value / time.value if time and time.value else 0.0
+            name = f"{launch.slot} {launch.bucket}" if launch.bucket else launch.slot
+            found.append(Bubble(name, launch.phase, share, point, attained))
     return found
 
 

@@ -16,7 +16,13 @@ def utilization(
     base: Mapping[str, float | None] | None, candidate: Mapping[str, float | None] | None, height: int = 290
 ) -> go.Figure:
     """Active time over duration by engine, A hatched above B solid."""
-    made = style.figure(height, barmode="group")
+    made = style.figure(
+        height,
+        x={"range": [0, 1.15], "tickformat": ".0%", "title": "active time / duration"},
+        y={"autorange": "reversed", "showgrid": False},
+        barmode="group",
+        showlegend=False,
+    )
     for name, pattern, engines in (("B", "", candidate), ("A", "/", base)):
         known = engines or {}
         made.add_trace(
@@ -38,9 +44,6 @@ def utilization(
                 hovertemplate="%{y} %{text}<extra></extra>",
             )
         )
-    made.update_xaxes(range=[0, 1.15], tickformat=".0%", title="active time / duration")
-    made.update_yaxes(autorange="reversed", showgrid=False)
-    made.update_layout(showlegend=False)
     return made
 
 
@@ -69,7 +72,14 @@ KINDS = (
 
 def where_time_goes(times: Sequence[EngineTime], duration_ns: int, height: int | None = None) -> go.Figure:
     """One bar per core and engine, cut into working, issuing, both kinds of waiting, and idle."""
-    made = style.figure(height or 70 + 26 * len(times), barmode="stack")
+    made = style.figure(
+        height or 70 + 26 * len(times),
+        x={"range": [0, 1.03], "tickformat": ".0%"},
+        y={"autorange": "reversed", "showgrid": False},
+        barmode="stack",
+        bargap=0.22,
+        legend={**style.LEGEND, "traceorder": "normal", "itemclick": False},
+    )
     rows = [f"{each.engine} · core {each.core}" for each in times]
     for kind in KINDS:
         spent = [getattr(each, kind.attribute) for each in times]
@@ -91,7 +101,4 @@ def where_time_goes(times: Sequence[EngineTime], duration_ns: int, height: int |
                 hovertemplate="%{y}: " + kind.name + " %{x:.1%}, %{customdata[0]}<extra></extra>",
             )
         )
-    made.update_xaxes(range=[0, 1], tickformat=".0%")
-    made.update_yaxes(autorange="reversed", showgrid=False)
-    made.update_layout(bargap=0.22, legend={"traceorder": "normal", "itemclick": False})
     return made

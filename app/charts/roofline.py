@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import log10
 
 import plotly.graph_objects as go
 
@@ -29,7 +29,8 @@ class Bubble:
 
 def roofline(bubbles: Sequence[Bubble], height: int = 420) -> go.Figure:
     """A bubble per kernel, sized by share of time, under the memory and the tensor ceiling."""
-    made = style.figure(height)
+    log = {"type": "log", "dtick": 1}
+    made = style.figure(height, x={**log, "title": "MAC per HBM byte"}, y={**log, "title": "MAC per ns"})
     if not bubbles:
         return made
     point = bubbles[0].point
@@ -50,16 +51,10 @@ def roofline(bubbles: Sequence[Bubble], height: int = 420) -> go.Figure:
     for phase in dict.fromkeys(bubble.phase for bubble in bubbles):
         mine = [bubble for bubble in bubbles if bubble.phase == phase]
         made.add_trace(_bubbles(mine, phase, largest[:NAMED], biggest))
-    made.add_annotation(
-        **_note(
-            left * 1.5, left * 1.5 * point.memory_ceiling, f"HBM {words.number(point.memory_ceiling)} GB/s"
-        )
-    )
-    made.add_annotation(
-        **_note(right / 2, point.tensor_ceiling, f"tensor {words.number(point.tensor_ceiling)} MAC/ns")
-    )
-    made.update_xaxes(type="log", title="MAC per HBM byte", dtick=1)
-    made.update_yaxes(type="log", title="MAC per ns", dtick=1)
+    middle = math.sqrt(left * point.ridge)
+    memory, tensor = words.number(point.memory_ceiling), words.number(point.tensor_ceiling)
+    made.add_annotation(_note(middle, middle * point.memory_ceiling, f"HBM {memory} GB/s", "right"))
+    made.add_annotation(_note(right, point.tensor_ceiling, f"tensor {tensor} MAC/ns", "right"))
     return made
 
 
@@ -90,13 +85,13 @@ def _bubbles(bubbles: Sequence[Bubble], phase: str, named: Sequence[Bubble], big
     )
 
 
-def _note(x: float, y: float, text: str) -> dict[str, object]:
+def _note(x: float, y: float, text: str, anchor: str) -> dict[str, object]:
     return {
-        "x": log10(x),
-        "y": log10(y),
+        "x": math.log10(x),
+        "y": math.log10(y),
         "text": text,
         "showarrow": False,
-        "yshift": 10,
-        "xanchor": "left",
+        "yshift": 12,
+        "xanchor": anchor,
         "font": {"size": 11, "color": style.TOTAL},
     }

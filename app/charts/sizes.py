@@ -15,7 +15,34 @@ POWERS = range(2, 21)
 def transfer_sizes(sizes: pa.Table, machine: MachineFacts | None, height: int = 300) -> go.Figure:
     """`query.transfer_sizes` as bars; with a machine, the share of DMA peak each size reaches."""
     rows = sizes.to_pylist()
-    made = style.figure(height, bargap=0.08)
+    shown = [row["power"] for row in rows] or [9]
+    small, good = (_edge(size) for size in (TINY_DESCRIPTOR_BYTES, GOOD_DESCRIPTOR_BYTES))
+    zones = [
+        _zone(POWERS[0] - 1, small, f"under {words.size(TINY_DESCRIPTOR_BYTES)}: mostly overhead"),
+        _zone(good, POWERS[-1] + 1, f"{words.size(GOOD_DESCRIPTOR_BYTES)} and over: good"),
+    ]
+    made = style.figure(
+        height,
+        x={
+            "tickvals": list(POWERS),
+            "ticktext": [words.size(2**power) for power in POWERS],
+            "range": [min(*shown, 8) - 0.6, max(*shown, 13) + 0.6],
+            "title": "bytes per descriptor",
+            "showgrid": False,
+        },
+        y={"title": "bytes moved", "tickformat": "~s"},
+        yaxis2={
+            "overlaying": "y",
+            "side": "right",
+            "range": [0, 1.1],
+            "dtick": 0.25,
+            "tickformat": ".0%",
+            "showgrid": False,
+            "fixedrange": True,
+        },
+        bargap=0.08,
+        shapes=zones,
+    )
     made.add_trace(
         go.Bar(
             x=[row["power"] for row in rows],
@@ -48,29 +75,6 @@ def transfer_sizes(sizes: pa.Table, machine: MachineFacts | None, height: int = 
                 hovertemplate="%{y:.0%} of DMA peak<extra></extra>",
             )
         )
-    small, good = (_edge(size) for size in (TINY_DESCRIPTOR_BYTES, GOOD_DESCRIPTOR_BYTES))
-    _zone(made, POWERS[0] - 1, small, f"under {words.size(TINY_DESCRIPTOR_BYTES)}: mostly overhead")
-    _zone(made, good, POWERS[-1] + 1, f"{words.size(GOOD_DESCRIPTOR_BYTES)} and over: good")
-    shown = [row["power"] for row in rows] or [9]
-    made.update_xaxes(
-        tickvals=list(POWERS),
-        ticktext=[words.size(2**power) for power in POWERS],
-        range=[min(*shown, 8) - 0.6, max(*shown, 13) + 0.6],
-        title="bytes per descriptor",
-        showgrid=False,
-    )
-    made.update_layout(
-        yaxis={"title": "bytes moved", "tickformat": "~s"},
-        yaxis2={
-            "overlaying": "y",
-            "side": "right",
-            "range": [0, 1.1],
-            "dtick": 0.25,
-            "tickformat": ".0%",
-            "showgrid": False,
-            "fixedrange": True,
-        },
-    )
     return made
 
 
@@ -79,13 +83,21 @@ def _edge(size: int) -> float:
     return size.bit_length() - 1.5
 
 
-def _zone(made: go.Figure, left: float, right: float, label: str) -> None:
-    made.add_vrect(
-        x0=left,
-        x1=right,
-        fillcolor=style.FAINT,
-        line={"width": 0},
-        layer="below",
-        annotation={"text": label, "font": {"size": 11, "color": style.TOTAL}},
-        annotation_position="top left" if left > POWERS[0] else "top right",
-    )
+def _zone(left: float, right: float, label: str) -> dict[str, object]:
+    return {
+        "type": "rect",
+        "xref": "x",
+        "yref": "paper",
+        "x0": left,
+        "x1": right,
+        "y0": 0,
+        "y1": 1,
+        "fillcolor": style.FAINT,
+        "line": {"width": 0},
+        "layer": "below",
+        "label": {
+            "text": label,
+            "textposition": "top right" if left < POWERS[0] else "top left",
+            "font": {"size": 11, "color": style.TOTAL},
+        },
+    }

@@ -50,9 +50,20 @@ def staircase(
 
     `reference` is a level with its name; runs in `shown` are ringed.
     """
-    made = style.figure(height, showlegend=False)
-    made.add_trace(_steps(trials, higher_is_better))
-    made.add_trace(_points(trials, set(shown)))
+    every = math.ceil(len(trials) / LABELS) or 1
+    made = style.figure(
+        height,
+        x={
+            "tickvals": list(range(0, len(trials), every)),
+            "ticktext": [trial.label for trial in trials][::every],
+            "tickangle": 0,
+            "showgrid": False,
+            "range": [-0.5, max(len(trials) - 0.5, 1.5)],
+        },
+        y={"title": title, "rangemode": "tozero"},
+        showlegend=False,
+    )
+    made.add_traces([_steps(trials, higher_is_better), _points(trials, set(shown))])
     if reference:
         made.add_hline(
             y=reference[0],
@@ -60,16 +71,6 @@ def staircase(
             annotation={"text": reference[1], "font": {"size": 12, "color": style.TOTAL}},
             annotation_position="top left",
         )
-    places = list(range(len(trials)))
-    every = math.ceil(len(trials) / LABELS) or 1
-    made.update_xaxes(
-        tickvals=places[::every],
-        ticktext=[trial.label for trial in trials][::every],
-        showgrid=False,
-        tickangle=0,
-    )
-    made.update_xaxes(range=[-0.5, max(len(trials) - 0.5, 1.5)])
-    made.update_yaxes(title=title, rangemode="tozero")
     return made
 
 

@@ -46,7 +46,14 @@ def timeline(
     unit = words.time_unit(end_ns)
     middle = (start_ns + (np.arange(pixels) + 0.5) * width) / words.NS_PER[unit]
     names = [_name(lane) for lane in lanes]
-    made = style.figure(60 + ROW_HEIGHT * len(lanes))
+    made = style.figure(
+        60 + ROW_HEIGHT * len(lanes),
+        x={"title": unit, "range": [start_ns / words.NS_PER[unit], end_ns / words.NS_PER[unit]]},
+        y={"autorange": "reversed", "showgrid": False},
+        dragmode="select",
+        selectdirection="h",
+        showlegend=False,
+    )
     made.add_trace(
         go.Heatmap(
             x=middle,
@@ -63,11 +70,6 @@ def timeline(
         )
     )
     made.add_trace(_handle(middle, names))
-    made.update_xaxes(
-        title=unit, range=[start_ns / words.NS_PER[unit], end_ns / words.NS_PER[unit]], showgrid=True
-    )
-    made.update_yaxes(autorange="reversed", showgrid=False)
-    made.update_layout(dragmode="select", selectdirection="h", showlegend=False)
     return made
 
 

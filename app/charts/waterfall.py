@@ -21,7 +21,14 @@ def waterfall(
     total, moves = steps[0], steps[1:]
     ends = [total.moved_ns, *(step.start_ns + step.moved_ns for step in moves)]
     scaled = [words.in_unit(step.moved_ns, unit) for step in moves]
-    made = style.figure(height, showlegend=False)
+    floor, top = (words.in_unit(end, unit) for end in _range(ends))
+    cut = f" (axis starts at {words.number(floor)})" if floor else ""
+    made = style.figure(
+        height,
+        x={"showgrid": False, "tickangle": 0},
+        y={"title": f"{unit} {per}{cut}", "range": [floor, top]},
+        showlegend=False,
+    )
     made.add_trace(
         go.Waterfall(
             x=[f"<b>A</b> {names[0]}", *(_broken(step.label) for step in moves), f"<b>B</b> {names[1]}"],
@@ -41,12 +48,6 @@ def waterfall(
             hovertemplate="%{x}: %{text} " + unit + "<extra></extra>",
         )
     )
-    floor, top = _range(ends)
-    cut = f" (axis starts at {words.number(words.in_unit(floor, unit))})" if floor else ""
-    made.update_yaxes(
-        title=f"{unit} {per}{cut}", range=[words.in_unit(floor, unit), words.in_unit(top, unit)]
-    )
-    made.update_xaxes(showgrid=False, tickangle=0)
     return made
 
 
