@@ -46,9 +46,12 @@ class CostTable:
             instruction.partitions,
             instruction.dtypes,
             instruction.memories,
-            str(named) if named else "",
+            tuple(named.items()) if named else (),
         )
-        found = self._known.get(key)
+        try:
+            found = self._known.get(key)
+        except TypeError:
+            return cost(self._machine, instruction)
         if found is None:
             found = self._known[key] = cost(self._machine, instruction)
         return found

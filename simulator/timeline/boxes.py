@@ -1,91 +1,116 @@
 """Which regions of memory overlap: every distinct region of a core becomes a numbered box, once.
 
-Tensors with an author's address share one space per memory, so that reuse of an address is seen; the others
-are their own space.
+Tensors with an author's address share one space per memory, so that reuse of an address is seen; the
+others are their own space.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import count
 
-from simulator.trace import Instruction, Region, Tensor
+from simulator.trace import ENGINES, Instruction, Region, Tensor
+
+LANES: dict[str, int] = {name: number for number, name in enumerate(ENGINES)}
+TRANSFER_LANE = len(ENGINES)
+Place = tuple[int, int, int, int]
 
 
 @dataclass(slots=True)
 class Boxes:
-    """The distinct regions a core touches.
+    """The distinct regions a core touches, numbered in the order of first use.
 
-    `reads[i]` and `writes[i]` are box numbers of instruction i. `overlaps[b]` are the boxes that share bytes
-    with b, b first; `covers[b]` those of them that lie inside b. `tensor[b]` is the tensor a box belongs to.
-    Boxes of memory this core never writes are left out: nothing can wait for them.
+    `reads[i]` and `writes[i]` are box numbers of instruction i; `tensor[b]` is the tensor a box belongs to.
+    `first[b]` is the instruction that first uses b; `last[lane][b]` the last on an engine or by transfer, or
+    -1. `overlaps[b]` are the boxes that share bytes with b, b first; `covers[b]` those of them inside b. For
+    memory this core never writes there are none: nothing can wait for it.
     """
 
     reads: list[list[int]]
     writes: list[list[int]]
-    tensor: list[int] = field(default_factory=list)
-    overlaps: list[list[int]] = field(default_factory=list)
-    covers: list[list[int]] = field(default_factory=list)
+    tensor: list[int]
+    first: list[int]
+    last: list[list[int]]
+    overlaps: list[Sequence[int]]
+    covers: list[Sequence[int]]
 
 
 def find_boxes(instructions: Sequence[Instruction], tensors: Sequence[Tensor]) -> Boxes:
     """Number the regions of one core's instructions and find out which overlap."""
-    numbers: dict[Region, int] = {}
-    written = {_space(tensors[r.tensor]) for i in instructions for r in i.writes}
-    skipped = {t.id for t in tensors if _space(t) not in written}
+    numbers: defaultdict[Region, int] = defaultdict(count().__next__)
     reads: list[list[int]] = []
     writes: list[list[int]] = []
-    number = numbers.setdefault
-    for instruction in instructions:
-        reads.append([number(r, len(numbers)) for r in instruction.reads if r.tensor not in skipped])
-        writes.append([number(r, len(numbers)) for r in instruction.writes])
-    boxes = Boxes(reads, writes, [r.tensor for r in numbers])
-    _find_overlaps(boxes, list(numbers), tensors)
+    first: list[int] = []
+    for index, instruction in enumerate(instructions):
+        reads.append([numbers[r] for r in instruction.reads])
+        writes.append([numbers[r] for r in instruction.writes])
+        if len(numbers) != len(first):
+            first.extend([index] * (len(numbers) - len(first)))
+    regions = list(numbers)
+    boxes = Boxes(reads, writes, [r[0] for r in regions], first, [], [], [])
+    boxes.last = _last_uses(instructions, boxes)
+    _find_overlaps(boxes, regions, tensors)
     return boxes
+
+
+def _last_uses(instructions: Sequence[Instruction], boxes: Boxes) -> list[list[int]]:
+    last = [[-1] * len(boxes.tensor) for _ in range(TRANSFER_LANE + 1)]
+    for index, instruction in enumerate(instructions):
+        mine = last[LANES[instruction.engine] if instruction.transfer is None else TRANSFER_LANE]
+        for box in boxes.reads[index]:
+            mine[box] = index
+        for box in boxes.writes[index]:
+            mine[box] = index
+    return last
 
 
 def _space(tensor: Tensor) -> int | str:
     return tensor.id if tensor.address is None else tensor.memory
 
 
-def _placed(region: Region, tensor: Tensor) -> tuple[int, int, int, int]:
+def _placed(region: Region, tensor: Tensor) -> Place:
     row, byte = tensor.address or (0, 0)
     return region.row0 + row, region.row1 + row, region.byte0 + byte, region.byte1 + byte
 
 
 def _find_overlaps(boxes: Boxes, regions: list[Region], tensors: Sequence[Tensor]) -> None:
-    spaces: dict[int | str, list[int]] = {}
-    for number, region in enumerate(regions):
-        spaces.setdefault(_space(tensors[region.tensor]), []).append(number)
-    boxes.overlaps = [[n] for n in range(len(regions))]
-    boxes.covers = [[n] for n in range(len(regions))]
-    places = [_placed(r, tensors[r.tensor]) for r in regions]
-    for members in spaces.values():
-        if len(members) > 1:
-            _sweep(boxes, members, places)
+    spaces = [_space(tensor) for tensor in tensors]
+    written = {spaces[boxes.tensor[box]] for found in boxes.writes for box in found}
+    members: defaultdict[int | str, list[int]] = defaultdict(list)
+    for number, tensor in enumerate(boxes.tensor):
+        members[spaces[tensor]].append(number)
+    alone: list[Sequence[int]] = [(number,) for number in range(len(regions))]
+    boxes.overlaps, boxes.covers = alone, list(alone)
+    for space, group in members.items():
+        if space not in written:
+            for number in group:
+                boxes.overlaps[number] = ()
+        elif len(group) > 1:
+            _sweep(boxes, group, [_placed(regions[m], tensors[regions[m].tensor]) for m in group])
 
 
-def _sweep(boxes: Boxes, members: list[int], places: list[tuple[int, int, int, int]]) -> None:
+def _sweep(boxes: Boxes, members: list[int], places: list[Place]) -> None:
     """Find overlapping pairs by sweeping over the axis that tells the boxes apart best."""
-    rows = len({places[m][0] for m in members})
-    columns = len({places[m][2] for m in members})
-    low, high = (2, 3) if columns >= rows else (0, 1)
-    members.sort(key=lambda m: places[m][low])
+    rows, columns = {p[0] for p in places}, {p[2] for p in places}
+    low, high = (2, 3) if len(columns) >= len(rows) else (0, 1)
+    overlaps: list[list[int]] = [[m] for m in members]
+    covers: list[list[int]] = [[m] for m in members]
     alive: list[int] = []
-    for m in members:
-        start = places[m][low]
+    for b in sorted(range(len(members)), key=lambda m: places[m][low]):
+        p0, p1, p2, p3 = place = places[b]
+        start = place[low]
         alive = [a for a in alive if places[a][high] > start]
         for a in alive:
-            _pair(boxes, a, places[a], m, places[m])
-        alive.append(m)
-
-
-def _pair(boxes: Boxes, a: int, p: tuple[int, int, int, int], b: int, q: tuple[int, int, int, int]) -> None:
-    if p[0] >= q[1] or q[0] >= p[1] or p[2] >= q[3] or q[2] >= p[3]:
-        return
-    boxes.overlaps[a].append(b)
-    boxes.overlaps[b].append(a)
-    if p[0] <= q[0] and p[1] >= q[1] and p[2] <= q[2] and p[3] >= q[3]:
-        boxes.covers[a].append(b)
-    if q[0] <= p[0] and q[1] >= p[1] and q[2] <= p[2] and q[3] >= p[3]:
-        boxes.covers[b].append(a)
+            q0, q1, q2, q3 = places[a]
+            if p0 < q1 and q0 < p1 and p2 < q3 and q2 < p3:
+                overlaps[a].append(members[b])
+                overlaps[b].append(members[a])
+                if p0 <= q0 and p1 >= q1 and p2 <= q2 and p3 >= q3:
+                    covers[b].append(members[a])
+                if q0 <= p0 and q1 >= p1 and q2 <= p2 and q3 >= p3:
+                    covers[a].append(members[b])
+        alive.append(b)
+    for m, found, inside in zip(members, overlaps, covers, strict=True):
+        boxes.overlaps[m], boxes.covers[m] = found, inside

@@ -10,9 +10,17 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
 
 from simulator.machine.facts import OnChip
-from simulator.trace import Instruction, Tensor
+from simulator.timeline.boxes import Boxes
+from simulator.trace import Tensor
+
+Array = np.ndarray[Any, Any]
+_NAMED_UNITS = 64
+"""Up to how many units of memory it is known which ones a tensor got."""
 
 
 @dataclass(slots=True)
@@ -29,92 +37,88 @@ class Placement:
 
 
 @dataclass(slots=True)
-class _Life:
-    first: int
-    last: int
-    users: dict[str, int]
+class _Lives:
+    """On-chip tensors in order of first use: `first[k]`, `last[k]` and the last user per lane, `users[k]`."""
+
+    tensor: list[int]
+    first: Array
+    last: Array
+    users: Array
 
 
-def place(instructions: Sequence[Instruction], tensors: Sequence[Tensor], onchip: OnChip) -> Placement:
+def place(boxes: Boxes, tensors: Sequence[Tensor], onchip: OnChip) -> Placement:
     """Place one core's on-chip tensors; see the module's text."""
-    lives = _lives(instructions, tensors)
     placement = Placement()
-    for memory, size, unit in (
-        ("sbuf", int(onchip.sbuf_partition_bytes), 1),
-        ("psum", int(onchip.psum_banks), int(onchip.psum_bank_bytes)),
-    ):
-        members = {t: life for t, life in lives.items() if tensors[t].memory == memory}
-        needs = {t: -(-tensors[t].bytes_per_row // unit) for t in members}
-        peak = _peak(members, {t: tensors[t].bytes_per_row for t in members})
-        if memory == "sbuf":
-            placement.sbuf_peak_bytes = peak * int(onchip.partitions)
-        else:
-            placement.psum_peak_banks = min(size, -(-peak // unit))
-        free = {t: life for t, life in members.items() if tensors[t].address is None}
-        owned = _rotate(free, needs, size, placement.waits)
-        if memory == "psum":
-            placement.banks.update(owned)
-            placement.banks.update(_addressed_banks(members, tensors, unit))
+    bank = int(onchip.psum_bank_bytes)
+    sbuf = _lives(boxes, tensors, "sbuf")
+    sizes = [tensors[t].bytes_per_row for t in sbuf.tensor]
+    placement.sbuf_peak_bytes = _peak(sbuf, sizes) * int(onchip.partitions)
+    _rotate(sbuf, sizes, tensors, int(onchip.sbuf_partition_bytes), placement.waits)
+    psum = _lives(boxes, tensors, "psum")
+    sizes = [tensors[t].bytes_per_row for t in psum.tensor]
+    banks = int(onchip.psum_banks)
+    placement.psum_peak_banks = min(banks, -(-_peak(psum, sizes) // bank))
+    owned = _rotate(psum, [-(-size // bank) for size in sizes], tensors, banks, placement.waits)
+    placement.banks = owned | _addressed_banks(psum.tensor, tensors, bank)
     return placement
 
 
-def _lives(instructions: Sequence[Instruction], tensors: Sequence[Tensor]) -> dict[int, _Life]:
-    on_chip = {t.id for t in tensors if t.memory != "hbm"}
-    lives: dict[int, _Life] = {}
-    for index, instruction in enumerate(instructions):
-        who = "dma" if instruction.transfer is not None else instruction.engine
-        for region in (*instruction.reads, *instruction.writes):
-            life = lives.get(region.tensor)
-            if life is None:
-                if region.tensor not in on_chip:
-                    continue
-                life = lives[region.tensor] = _Life(index, index, {})
-            life.last = index
-            life.users[who] = index
-    return lives
+def _lives(boxes: Boxes, tensors: Sequence[Tensor], memory: str) -> _Lives:
+    wanted = [b for b, t in enumerate(boxes.tensor) if tensors[t].memory == memory]
+    if not wanted:
+        nothing = np.empty(0, dtype=np.int64)
+        return _Lives([], nothing, nothing, np.empty((0, len(boxes.last)), dtype=np.int64))
+    owners = np.array(boxes.tensor)[wanted]
+    by_owner = np.argsort(owners, kind="stable")
+    chosen = np.array(wanted)[by_owner]
+    starts = np.flatnonzero(np.diff(owners[by_owner], prepend=-1))
+    users = np.maximum.reduceat(np.array(boxes.last)[:, chosen].T, starts, axis=0)
+    first = np.minimum.reduceat(np.array(boxes.first)[chosen], starts)
+    order = np.argsort(first, kind="stable")
+    found = owners[by_owner][starts][order].tolist()
+    return _Lives(found, first[order], users.max(axis=1)[order], users[order])
 
 
-def _peak(lives: dict[int, _Life], sizes: dict[int, int]) -> int:
-    changes = [(life.first, sizes[t]) for t, life in lives.items()]
-    changes += [(life.last + 1, -sizes[t]) for t, life in lives.items()]
-    peak = live = 0
-    for _, change in sorted(changes):
-        live += change
-        peak = max(peak, live)
-    return peak
+def _peak(lives: _Lives, sizes: list[int]) -> int:
+    """The largest sum of sizes live at once."""
+    if not sizes:
+        return 0
+    times = np.concatenate((lives.last + 1, lives.first))
+    changes = np.concatenate((-np.array(sizes), np.array(sizes)))
+    return max(0, int(changes[np.argsort(times, kind="stable")].cumsum().max()))
 
 
 def _rotate(
-    lives: dict[int, _Life], needs: dict[int, int], size: int, waits: dict[int, tuple[int, ...]]
+    lives: _Lives, needs: list[int], tensors: Sequence[Tensor], size: int, waits: dict[int, tuple[int, ...]]
 ) -> dict[int, tuple[int, ...]]:
-    """Hand out units of memory in program order; returns which units each tensor got."""
-    order = sorted(lives, key=lambda t: lives[t].first)
-    ending = deque(sorted(lives, key=lambda t: lives[t].last))
-    free: deque[int] | None = deque(range(size)) if size <= 64 else None
+    """Hand out units of memory in program order; returns which units each tensor got, when they are few."""
+    order = [k for k, t in enumerate(lives.tensor) if tensors[t].address is None]
+    first, last = lives.first.tolist(), lives.last.tolist()
+    dying = deque(sorted(order, key=last.__getitem__))
+    free: deque[int] | None = deque(range(size)) if size <= _NAMED_UNITS else None
     left = size
     owned: dict[int, tuple[int, ...]] = {}
-    for tensor in order:
-        need = min(needs[tensor], size)
+    for k in order:
+        need = min(needs[k], size)
         replaced: set[int] = set()
-        while left < need and ending and lives[ending[0]].last < lives[tensor].first:
-            dead = ending.popleft()
-            replaced.update(lives[dead].users.values())
+        while left < need and dying and last[dying[0]] < first[k]:
+            dead = dying.popleft()
+            replaced.update(user for user in lives.users[dead].tolist() if user >= 0)
             left += min(needs[dead], size)
             if free is not None:
-                free.extend(owned[dead])
+                free.extend(owned[lives.tensor[dead]])
+        tensor = lives.tensor[k]
         if replaced:
             waits[tensor] = tuple(replaced)
         left -= need
         if free is not None:
-            owned[tensor] = tuple(free.popleft() if free else (tensor + k) % size for k in range(need))
+            owned[tensor] = tuple(free.popleft() if free else (tensor + n) % size for n in range(need))
     return owned
 
 
-def _addressed_banks(
-    lives: dict[int, _Life], tensors: Sequence[Tensor], unit: int
-) -> dict[int, tuple[int, ...]]:
+def _addressed_banks(found: list[int], tensors: Sequence[Tensor], unit: int) -> dict[int, tuple[int, ...]]:
     banks = {}
-    for t in lives:
+    for t in found:
         address = tensors[t].address
         if address is not None:
             last = address[1] + max(1, tensors[t].bytes_per_row) - 1

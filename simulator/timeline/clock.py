@@ -11,10 +11,10 @@ from abc import ABC, abstractmethod
 from heapq import heappop, heappush
 
 from simulator.errors import SimulatorError
-from simulator.timeline.plan import PLAIN, SCALAR, SHARED, TENSOR, TRANSFER, Plan
+from simulator.timeline.plan import Plan
 from simulator.timeline.throttle import Throttle
 from simulator.timeline.transfers import Channels, Moving
-from simulator.trace import ENGINES
+from simulator.trace import ENGINES, Region
 
 _LANES = len(ENGINES)
 _NEVER = float("inf")
@@ -25,8 +25,11 @@ class Clock(ABC):
 
     After `run()`: `start`, `end`, `ready` and `critical` by instruction, `moved` the transfers,
     `table_loads` and `throttle` by core.
-    `end[g]` is when g's result is complete; for a transfer, when its issue is.
+    `end[g]` is when g's result is complete; for a transfer, when its issue is. `ordered` says whether order
+    edges are counted (program order keeps them by itself).
     """
+
+    ordered = False
 
     def __init__(self, plan: Plan) -> None:
         count = len(plan.instructions)
@@ -45,7 +48,7 @@ class Clock(ABC):
         self._channels = Channels(plan.machine)
         self.table_loads: list[tuple[int, float, float]] = []
         self.throttle = [Throttle(plan.machine.tensor) for _ in range(cores)]
-        self._loaded: list[tuple[int, ...] | None] = [None] * cores
+        self._loaded: list[Region | None] = [None] * cores
         self._stream_start = [0.0] * cores
         self._table = [0] * cores
         banks = int(plan.machine.onchip.psum_banks)
@@ -54,25 +57,24 @@ class Clock(ABC):
         self._port_until = [0.0] * cores
         self._port_user = [-1] * cores
         self._arrived: dict[int, float] = {}
-        self._starters = {
-            PLAIN: self._plain,
-            TENSOR: self._tensor,
-            SCALAR: self._scalar,
-            SHARED: self._plain,
-            TRANSFER: self._transfer,
-        }
+        self._lane, self._kind, self._partner = plan.lane, plan.kind, plan.partner
+        self._out, self._order_out, self._semaphore_ns = plan.out, plan.order_out, plan.semaphore_ns
+        self._issue = [c.issue_ns for c in plan.cost]
+        self._latency = [c.latency_ns for c in plan.cost]
+        self._shares = [bool(b) or c.exclusive for b, c in zip(plan.banks, plan.cost, strict=True)]
+        self._starters = (self._plain, self._tensor, self._scalar, self._transfer)
 
     def run(self) -> None:
         """Give every instruction its times; raises `SimulatorError` when the cores wait for each other
         forever.
         """
         lanes = len(self.free)
-        events = self.events
+        events, decide = self.events, self.decide
         self.begin()
         while events:
             now, code = heappop(events)
             if code < lanes:
-                self.decide(now, code)
+                decide(now, code)
             elif code > lanes:
                 self._arrive(now, code - lanes - 1)
             elif now == self._channels.next_ns:
@@ -102,15 +104,13 @@ class Clock(ABC):
 
     def try_start(self, now: float, g: int) -> float:
         """Start g, or return the time to ask again (`inf` when another core will wake the engine)."""
-        plan = self.plan
-        kind = plan.kind[g]
-        if kind != PLAIN:
+        if self._shares[g]:
             until = self._blocked(now, g)
             if until > now:
                 return until
-        if plan.partner[g] >= 0:
+        if self._partner[g] >= 0:
             return self._meet(now, g)
-        self._starters[kind](now, g)
+        self._starters[self._kind[g]](now, g)
         self._remaining -= 1
         return now
 
@@ -151,8 +151,7 @@ class Clock(ABC):
         return until
 
     def _plain(self, now: float, g: int) -> None:
-        cost = self.plan.cost[g]
-        self._finish(now, g, now + cost.issue_ns, now + cost.latency_ns)
+        self._finish(now, g, now + self._issue[g], now + self._latency[g])
 
     def _scalar(self, now: float, g: int) -> None:
         """An activation: a change of function set loads a table first, while it waits if it can."""
@@ -188,33 +187,33 @@ class Clock(ABC):
     def _transfer(self, now: float, g: int) -> None:
         moved = self.plan.movement[g]
         assert moved is not None
-        lane = self.plan.lane[g]
         begin = max(now, self.ready[g] + moved.prepare_ns)
         self._take(begin, g, begin + moved.issue_ns, begin + moved.printed_ns)
-        self.last[lane] = g
         heappush(self.events, (begin + moved.latency_ns, len(self.free) + 1 + g))
-        for c in self.plan.order_out[g]:
-            self.order_met(c)
+        if self.ordered:
+            for c in self._order_out[g]:
+                self.order_met(c)
 
     def _finish(self, now: float, g: int, busy: float, end: float) -> None:
         """Note the times of g and release what waited for it."""
-        plan = self.plan
-        lane = plan.lane[g]
         self._take(now, g, busy, end)
-        self.last[lane] = g
-        if plan.kind[g] != PLAIN:
-            self._occupy(g, lane // _LANES, busy)
-        self._release(g, end, plan.semaphore_ns)
-        for c in plan.order_out[g]:
-            self.order_met(c)
+        if self._shares[g]:
+            self._occupy(g, self._lane[g] // _LANES, busy)
+        out = self._out[g]
+        if out:
+            self._release(g, end, out, self._semaphore_ns)
+        if self.ordered:
+            for c in self._order_out[g]:
+                self.order_met(c)
 
     def _take(self, now: float, g: int, busy: float, end: float) -> None:
-        lane = self.plan.lane[g]
+        lane = self._lane[g]
         if now > self.ready[g] and (self.critical[g] < 0 or self.free[lane] >= now):
             self.critical[g] = self.last[lane]
         self.start[g] = now
         self.end[g] = end
         self.free[lane] = busy
+        self.last[lane] = g
 
     def _occupy(self, g: int, core: int, until: float) -> None:
         for bank in self.plan.banks[g]:
@@ -224,9 +223,9 @@ class Clock(ABC):
             self._port_until[core] = until
             self._port_user[core] = g
 
-    def _release(self, g: int, done: float, delay: list[float]) -> None:
+    def _release(self, g: int, done: float, out: list[int], delay: list[float]) -> None:
         ready, critical, left = self.ready, self.critical, self.left
-        for c in self.plan.out[g]:
+        for c in out:
             t = done + delay[c]
             if t > ready[c]:
                 ready[c] = t
@@ -256,7 +255,8 @@ class Clock(ABC):
             moved = self.plan.movement[moving.instruction]
             assert moved is not None
             self.moved.append((moving, now + moved.tail_ns))
-            self._release(moving.instruction, now + moved.tail_ns, self.plan.transfer_ns)
+            waiting = self._out[moving.instruction]
+            self._release(moving.instruction, now + moved.tail_ns, waiting, self.plan.transfer_ns)
         self._watch()
 
     def _watch(self) -> None:

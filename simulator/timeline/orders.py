@@ -26,14 +26,22 @@ class AsWritten(Clock):
             self._wake(lane)
 
     def decide(self, now: float, lane: int) -> None:
-        """Start the engine's next instruction, or ask again when it may."""
-        g = self._programs[lane][self._next[lane]]
-        again = self.try_start(now, g)
-        if again == now:
-            self._next[lane] += 1
-            self._wake(lane)
-        elif again < _NEVER:
-            heappush(self.events, (again, lane))
+        """Start the engine's next instructions while nothing else happens before them."""
+        program, events = self._programs[lane], self.events
+        while True:
+            position = self._next[lane]
+            again = self.try_start(now, program[position])
+            if again != now:
+                break
+            self._next[lane] = position = position + 1
+            if position == len(program) or self.left[program[position]]:
+                return
+            again = max(self.ready[program[position]], self.free[lane])
+            if events and events[0][0] < again:
+                break
+            now = again
+        if again < _NEVER:
+            heappush(events, (again, lane))
 
     def released(self, g: int) -> None:
         """Wake the engine when g is its next instruction."""
@@ -65,6 +73,8 @@ class ListScheduled(Clock):
     What the compiler may reorder: independent instructions within a window of the engine's program, never
     across an instruction marked `no_reorder`.
     """
+
+    ordered = True
 
     def __init__(self, plan: Plan) -> None:
         super().__init__(plan)

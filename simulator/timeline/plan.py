@@ -8,13 +8,14 @@ from simulator.costs.cost import Cost
 from simulator.costs.dma import Movement, movement
 from simulator.costs.table import CostTable
 from simulator.machine.facts import Machine, machine
+from simulator.timeline.boxes import find_boxes
 from simulator.timeline.capacity import Placement, place
 from simulator.timeline.dependencies import Edges, find_edges
-from simulator.trace import ENGINES, Instruction, Trace
+from simulator.timeline.pause import collector_paused
+from simulator.trace import ENGINES, Instruction, Region, Trace
 
-PLAIN, TENSOR, SCALAR, SHARED, TRANSFER = range(5)
-"""Kinds of instruction the event loop tells apart; SHARED may wait for a PSUM bank or the shared SBUF port.
-"""
+PLAIN, TENSOR, SCALAR, TRANSFER = range(4)
+"""Kinds of instruction the event loop tells apart, in the order of its starters."""
 
 
 @dataclass(slots=True)
@@ -45,7 +46,7 @@ class Plan:
     semaphore_ns: list[float] = field(default_factory=list)
     transfer_ns: list[float] = field(default_factory=list)
     partner: list[int] = field(default_factory=list)
-    reload: list[tuple[int, ...] | None] = field(default_factory=list)
+    reload: list[Region | None] = field(default_factory=list)
     placements: list[Placement] = field(default_factory=list)
 
 
@@ -57,11 +58,13 @@ def prepare(trace: Trace) -> Plan:
         base.append(base[-1] + len(rows))
     plan = Plan(trace, table, base)
     costs = CostTable(table)
-    for core, instructions in enumerate(trace.cores):
-        placement = place(instructions, trace.tensors, table.onchip)
-        plan.placements.append(placement)
-        _add_costs(plan, core, instructions, costs, placement)
-        _add_edges(plan, base[core], find_edges(instructions, trace.tensors, placement))
+    with collector_paused():
+        for core, instructions in enumerate(trace.cores):
+            boxes = find_boxes(instructions, trace.tensors)
+            placement = place(boxes, trace.tensors, table.onchip)
+            plan.placements.append(placement)
+            _add_costs(plan, core, instructions, costs, placement)
+            _add_edges(plan, base[core], find_edges(instructions, boxes, placement))
     _pair_up(plan)
     return plan
 
@@ -73,22 +76,29 @@ def _add_costs(
     lanes = {name: first_lane + k for k, name in enumerate(ENGINES)}
     semaphores = plan.machine.semaphores
     unit = int(plan.machine.onchip.psum_bank_bytes)
-    for i in instructions:
-        transfers = i.transfer is not None
-        moved = movement(plan.machine, i) if transfers else None
-        cost = Cost(moved.issue_ns, moved.printed_ns) if moved else costs(i)
-        banks = _banks(i, placement, unit) if "psum" in i.memories and not transfers else ()
-        plan.lane.append(lanes[i.engine])
-        plan.cost.append(cost)
-        plan.banks.append(banks)
-        plan.kind.append(_kind(i, cost, banks))
-        plan.movement.append(moved)
-        plan.queue.append(queue_name(i) if transfers else "")
-        plan.stores.append(i.transfer is not None and i.transfer.target_memory == "hbm")
-        plan.semaphore_ns.append(semaphores.tensor_ns if i.engine == "tensor" else semaphores.engine_ns)
-        plan.transfer_ns.append(semaphores.transfer_to_trigger_ns if transfers else semaphores.transfer_ns)
-        plan.reload.append(tuple(i.reads[0]) if i.call == "nc_matmul" and i.reads else None)
-    plan.instructions.extend(instructions)
+    into = dict[str, float].fromkeys(ENGINES, semaphores.engine_ns) | {"tensor": semaphores.tensor_ns}
+    moved = [movement(plan.machine, i) if i.transfer is not None else None for i in instructions]
+    cost = [
+        costs(i) if m is None else Cost(m.issue_ns, m.printed_ns)
+        for i, m in zip(instructions, moved, strict=True)
+    ]
+    banks = [
+        _banks(i, placement, unit) if "psum" in i.memories and i.transfer is None else ()
+        for i in instructions
+    ]
+    plan.instructions += instructions
+    plan.lane += [lanes[i.engine] for i in instructions]
+    plan.movement += moved
+    plan.cost += cost
+    plan.banks += banks
+    plan.kind += [_kind(i, c) for i, c in zip(instructions, cost, strict=True)]
+    plan.queue += ["" if m is None else queue_name(i) for i, m in zip(instructions, moved, strict=True)]
+    plan.stores += [i.transfer is not None and i.transfer.target_memory == "hbm" for i in instructions]
+    plan.semaphore_ns += [into[i.engine] for i in instructions]
+    plan.transfer_ns += [
+        semaphores.transfer_ns if m is None else semaphores.transfer_to_trigger_ns for m in moved
+    ]
+    plan.reload += [i.reads[0] if i.call == "nc_matmul" and i.reads else None for i in instructions]
 
 
 def queue_name(instruction: Instruction) -> str:
@@ -99,24 +109,23 @@ def queue_name(instruction: Instruction) -> str:
     return transfer.queue or f"q{instruction.engine.capitalize()}{kind}"
 
 
-def _kind(instruction: Instruction, cost: Cost, banks: tuple[int, ...]) -> int:
+def _kind(instruction: Instruction, cost: Cost) -> int:
     if instruction.transfer is not None:
         return TRANSFER
-    if instruction.engine == "tensor" and cost.load_ns:
+    if cost.load_ns and instruction.engine == "tensor":
         return TENSOR
-    if instruction.engine == "scalar" and cost.table:
-        return SCALAR
-    return SHARED if cost.exclusive or banks else PLAIN
+    return SCALAR if cost.table and instruction.engine == "scalar" else PLAIN
 
 
 def _banks(instruction: Instruction, placement: Placement, unit: int) -> tuple[int, ...]:
     """PSUM banks an instruction touches."""
-    touched: set[int] = set()
-    for region in (*instruction.reads, *instruction.writes):
-        banks = placement.banks.get(region.tensor)
+    found: tuple[int, ...] = ()
+    for region in instruction.writes + instruction.reads:
+        banks = placement.banks.get(region[0])
         if banks:
-            touched.update(banks[region.byte0 // unit : (region.byte1 - 1) // unit + 1])
-    return tuple(touched)
+            touched = banks[region[3] // unit : (region[4] - 1) // unit + 1]
+            found = touched if not found else tuple({*found, *touched})
+    return found
 
 
 def _add_edges(plan: Plan, base: int, edges: Edges) -> None:

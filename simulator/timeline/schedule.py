@@ -10,6 +10,7 @@ import numpy as np
 from simulator.api import ScheduledTransfer, Timeline
 from simulator.timeline.clock import Clock
 from simulator.timeline.orders import AsWritten, ListScheduled
+from simulator.timeline.pause import collector_paused
 from simulator.timeline.plan import Plan, prepare
 from simulator.trace import Trace
 
@@ -26,8 +27,9 @@ def schedule(trace: Trace, order: Order, plan: Plan | None = None) -> Timeline:
     `SimulatorError` when the cores wait for each other forever.
     """
     plan = plan or prepare(trace)
-    clock = _CLOCKS[order](plan)
-    clock.run()
+    with collector_paused():
+        clock = _CLOCKS[order](plan)
+        clock.run()
     transfers = _transfers(plan, clock)
     last = max((t.end_ns for t in transfers), default=0.0)
     return Timeline(
