@@ -9,6 +9,7 @@ import typer
 from collectors.commands.options import Database, Json, RunName, open_store
 from collectors.commands.screen import number, output, percent, print_json, table
 from collectors.records import Run
+from collectors.store import read
 from collectors.store.door import Store
 
 if TYPE_CHECKING:
@@ -16,17 +17,7 @@ if TYPE_CHECKING:
 
     from analysis.rank import Opportunity, Range
 
-COLUMNS = (
-    "phase",
-    "slot",
-    "variant",
-    "total ms",
-    "share %",
-    "gain ms, low–expected–high",
-    "points",
-    "bound",
-    "why",
-)
+COLUMNS = ("", "phase", "slot", "variant", "total ms", "share %", "gain ms, low–expected–high", "gain points")
 TABLES = ("Instruction", "DmaPacketAggregated", "Flow")
 
 
@@ -52,35 +43,40 @@ def rank(
         return
     screen = output()
     shown = ranking.opportunities[:limit]
-    screen.print(table(COLUMNS, [_row(each) for each in shown], left=3))
-    for text in filter(
-        None,
-        (ranking.reason, f"{ranking.dropped} rows under half a percent dropped" if ranking.dropped else ""),
-    ):
-        screen.print(text, soft_wrap=True, markup=False)
-    for each in shown[:3]:
-        screen.print(f"{each.phase} {each.slot}: {each.advice}", soft_wrap=True, markup=False)
+    screen.print(table(COLUMNS, [_row(at, each) for at, each in enumerate(shown, 1)], left=4))
+    if ranking.dropped:
+        screen.print(f"{ranking.dropped} rows under half a percent dropped")
+    for at, each in enumerate(shown, 1):
+        for text in (
+            f"{at}. {each.why}",
+            f"   bound: {each.bound}" if each.bound else "",
+            f"   {each.advice}",
+        ):
+            if text.strip():
+                screen.print(text, soft_wrap=True, markup=False)
+    if ranking.reason:
+        screen.print(ranking.reason, soft_wrap=True, markup=False)
 
 
 def tables(store: Store, run: Run) -> dict[str, dict[str, pa.Table]]:
-    """Rows of every profile of a run, as rules read them."""
-    return {
-        profile_id: {name: store.table(profile_id, name) for name in TABLES} for profile_id in run.profiles
-    }
+    """Rows of every profile of a run, as rules read them; through one connection."""
+    with store.reading() as opened:
+        return {
+            profile_id: {name: read.table(opened, profile_id, name) for name in TABLES}
+            for profile_id in run.profiles
+        }
 
 
-def _row(each: Opportunity) -> list[str]:
-    gain = _range(each.gain_ns, 1e6)
+def _row(place: int, each: Opportunity) -> list[str]:
     return [
+        f"{place}.",
         each.phase,
         each.slot,
         each.variant if each.is_kernel else "not a kernel",
         number(each.total_ns / 1e6),
         percent(each.share),
-        gain,
+        _range(each.gain_ns, 1e6),
         _range(each.gain_points, 1.0),
-        each.bound,
-        each.why,
     ]
 
 
