@@ -13,10 +13,18 @@ import json
 import sys
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from simulator.fidelity.replay import replay
-from simulator.fidelity.residuals import Residual, duration_residuals, packet_residuals, total
-from simulator.machine.facts import machine
+from simulator.fidelity.residuals import (
+    Residual,
+    Total,
+    as_profiled,
+    duration_residuals,
+    packet_residuals,
+    total,
+)
+from simulator.machine.facts import Machine, machine
 
 
 def main(folder: Path) -> int:
@@ -36,8 +44,8 @@ def main(folder: Path) -> int:
         replays.append(replay(content, target="trn2"))
         ends = [r["timestamp"] + r["duration"] for r in content["dma"] if r["dma_queue"] in {"0", "1", "2"}]
         whole = total(replays[-1], max(ends))
-        figures = f"{whole.predicted_ns / 1e3:13.2f} {whole.measured_ns / 1e3:12.2f} {whole.error:7.1%}"
-        print(f"{path.stem:26} {figures} {whole.start_error_ns / 1e3:22.2f}")
+        figures = f"{whole.predicted_ns / 1e3:12.2f} {whole.measured_ns / 1e3:12.2f} {whole.error:7.1%}"
+        print(f"{path.stem:24} {figures} {whole.start_error_ns / 1e3:14.2f}  {active(whole, facts, content)}")
     show(
         "instruction durations (a matmul's fastest execution, else the median)",
         duration_residuals(replays, facts),
@@ -48,6 +56,16 @@ def main(folder: Path) -> int:
             rows = [r for r in csv.DictReader(file) if r["instance_type"].startswith("trn2")]
         show("DMA packets", packet_residuals(rows, facts))
     return 0
+
+
+def active(whole: Total, facts: Machine, content: dict[str, Any]) -> str:
+    """How far the active fraction of each engine is from the measured one, in points."""
+    summary = content["summary"][0]
+    parts = []
+    for name, share in as_profiled(facts, whole.predicted_ns, whole.active_ns).items():
+        key = "dma_active_time_percent" if name == "dma" else f"{name}_engine_active_time_percent"
+        parts.append(f"{name} {100 * (share - summary[key]):+.1f}")
+    return ", ".join(parts)
 
 
 def show(title: str, residuals: list[Residual]) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from simulator.fidelity.replay import replay
-from simulator.fidelity.residuals import duration_residuals, packet_residuals, total
+from simulator.fidelity.residuals import as_profiled, duration_residuals, packet_residuals, total
 from simulator.machine.facts import machine
 
 PROFILES = Path(__file__).resolve().parents[2] / "shared" / "profiles" / "trn2-attention"
@@ -104,3 +104,12 @@ def test_a_real_stream_replayed_takes_its_measured_time_within_seven_percent(nam
     ends = [r["timestamp"] + r["duration"] for r in content["dma"] if r["dma_queue"] in {"0", "1", "2"}]
     whole = total(replay(content, target="trn2"), max(ends))
     assert abs(whole.error) < 0.07
+    shares = as_profiled(TRN2, whole.predicted_ns, whole.active_ns)
+    for name in ("tensor", "vector", "scalar", "gpsimd"):
+        measured = content["summary"][0][f"{name}_engine_active_time_percent"]
+        assert abs(shares[name] - measured) < 0.03, name
+
+
+def test_a_profile_of_a_kernel_alone_shows_the_runtime_around_it():
+    shares = as_profiled(TRN2, 0.0, {"tensor": 0.0})
+    assert shares["tensor"] == TRN2.profile.tensor_active_ns / TRN2.profile.envelope_ns

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from statistics import median
 
+from simulator.api import Timeline
 from simulator.costs.dma import descriptor_time
 from simulator.costs.table import CostTable
 from simulator.fidelity.replay import Replay
 from simulator.machine.facts import Machine
 from simulator.timeline.schedule import schedule
-from simulator.trace import Instruction
+from simulator.trace import ENGINES, Instruction, Trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,7 @@ class Total:
     predicted_ns: float
     measured_ns: float
     start_error_ns: float
+    active_ns: Mapping[str, float]
 
     @property
     def error(self) -> float:
@@ -95,7 +97,32 @@ def total(replay: Replay, last_transfer_ns: float) -> Total:
         abs(predicted - (measured - first))
         for predicted, measured in zip(timeline.start_ns[0].tolist(), replay.start_ns, strict=True)
     ]
-    return Total(timeline.duration_ns, max(*ends, last_transfer_ns) - first, median(distances))
+    measured = max(*ends, last_transfer_ns) - first
+    return Total(timeline.duration_ns, measured, median(distances), active_times(replay.trace, timeline))
+
+
+def active_times(trace: Trace, timeline: Timeline) -> dict[str, float]:
+    """Time in which an engine of the first core executes, and in which data moves under "dma", in ns."""
+    spans: dict[str, list[tuple[float, float]]] = {name: [] for name in (*ENGINES, "dma")}
+    for instruction, start, end in zip(trace.cores[0], timeline.start_ns[0], timeline.end_ns[0], strict=True):
+        spans[instruction.engine].append((float(start), float(end)))
+    spans["dma"] = [(t.start_ns, t.end_ns) for t in timeline.transfers]
+    return {name: _union(found) for name, found in spans.items()}
+
+
+def as_profiled(machine: Machine, duration_ns: float, active_ns: Mapping[str, float]) -> dict[str, float]:
+    """Active fractions as a profile of the kernel alone shows them: with the runtime's own time around it."""
+    around = asdict(machine.profile)
+    total_ns = duration_ns + machine.profile.envelope_ns
+    return {name: (active + around[f"{name}_active_ns"]) / total_ns for name, active in active_ns.items()}
+
+
+def _union(spans: list[tuple[float, float]]) -> float:
+    total = reach = 0.0
+    for start, end in sorted(spans):
+        total += max(0.0, end - max(start, reach))
+        reach = max(reach, end)
+    return total
 
 
 def _kind(instruction: Instruction) -> str:

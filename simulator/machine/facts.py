@@ -167,9 +167,15 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What a profile of a single kernel contains beside the kernel."""
+    """What a profile of a single kernel contains beside the kernel: total time, and active time by engine."""
 
     envelope_ns: float
+    tensor_active_ns: float
+    vector_active_ns: float
+    scalar_active_ns: float
+    gpsimd_active_ns: float
+    sync_active_ns: float
+    dma_active_ns: float
 
 
 @dataclass(frozen=True, slots=True)
