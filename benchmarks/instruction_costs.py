@@ -36,9 +36,8 @@ def main(folder: Path) -> int:
     facts = machine("trn2")
     replays = []
     print("whole streams, compiled order, without the envelope of a profile")
-    print(
-        f"{'profile':26} {'predicted us':>13} {'measured us':>12} {'error':>7} {'median start error us':>22}"
-    )
+    print("active: predicted - measured active fraction in points, with the envelope of a profile")
+    print("profile                  predicted us  measured us   error start error us  active")
     for path in profiles:
         content = json.loads(path.read_text())
         replays.append(replay(content, target="trn2"))
