@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 EXIT_CODES = {"faster": 0, "no change": 0, "slower": 1, "cannot tell": 2}
 HEADLINES = ("", "A", "B", "B − A", "interval", "%", "verdict")
 ROWS = ("phase", "slot", "A µs", "B µs", "B − A µs", "interval", "%", "moved ms", "verdict")
-SIGN = "A is the baseline; negative is faster for times."
+SIGN = (
+    "A is the baseline; negative is faster for times. "
+    "Rows are µs per token in decode, per request elsewhere; moved is over the run."
+)
 
 
 class Layout(StrEnum):
