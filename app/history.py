@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from analysis.comparability import git_of
-from analysis.compare import Comparison
-from analysis.headlines import Headline
 from analysis.score import Formula, Points, points
 from app import query, words
 from app.charts.staircase import Trial
@@ -18,9 +16,6 @@ ACCURACY = {1: "passed", 0: "failed", None: "not checked"}
 
 # Columns that a table leaves out when no run of it has them.
 NUMBERS = ("ms/token", "TTFT", "tokens/s", "kernel", "points")
-
-# Headlines whose difference stands in the table, the first that a pair of runs has.
-DIFFERENCES = ("decode", "kernel", "e2e", "prefill")
 
 
 def alike(view: View) -> list[Run]:
@@ -100,8 +95,7 @@ def _difference(view: View, run: Run) -> dict[str, Any]:
         return {"difference": None, "interval": "no baseline", "verdict": None}
     if base.run_id == run.run_id:
         return {"difference": None, "interval": "is the baseline", "verdict": None}
-    comparison = query.compared(view.path, base, run, (base.run_id, run.run_id))
-    headline = first(comparison, DIFFERENCES)
+    headline = query.first_headline(view.path, base, run, (base.run_id, run.run_id))
     if headline is None or headline.difference is None:
         return {"difference": None, "interval": "", "verdict": words.verdict("cannot tell")}
     change = headline.difference
@@ -116,14 +110,7 @@ def base_for(view: View, run: Run) -> Run | None:
     """The picked baseline where it ran the same work, else the one marked for the run's own work."""
     if view.base and (view.base.target, view.base.prompt) == (run.target, run.prompt):
         return view.base
-    own = query.baseline_of(view.path, view.version, run.run_id)
-    return next((each for each in view.runs if each.run_id == own), None)
-
-
-def first(comparison: Comparison, keys: Sequence[str]) -> Headline | None:
-    """The first of some headlines that a comparison has."""
-    known = {headline.key: headline for headline in comparison.headlines}
-    return next((known[key] for key in keys if key in known), None)
+    return query.baseline_of(run, view.runs, view.baselines)
 
 
 def _commit(run: Run) -> str:

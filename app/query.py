@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -16,7 +16,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import streamlit as st
 
+from analysis.align import align
+from analysis.comparability import shares_simulator, unlikenesses
 from analysis.compare import Comparison, compare
+from analysis.headlines import Headline, Sides, headlines
 from analysis.lines import Lines, lines
 from analysis.machine_facts import MachineFacts, machine_facts
 from analysis.rank import Ranking, rank
@@ -30,9 +33,13 @@ from simulator.errors import SimulatorError
 from simulator.machine.facts import machine
 
 Version = tuple[tuple[int, int], ...]
+Span = tuple[float, float]
 
 # Long enough for a collector to write a run, short enough for a person to wait.
 PATIENCE_S = 20.0
+
+# What the table of runs compares: the decode time of a prompt's run, the time of a single kernel.
+FIRST = ("decode", "kernel")
 
 # The tables of a profile that `analysis` reads.
 PROFILE_TABLES = ("Instruction", "DmaPacketAggregated", "DmaPacket", "Flow")
@@ -81,10 +88,13 @@ def baselines(path: Path, version: Version) -> frozenset[str]:  # noqa: ARG001
     return _store(path).baselines()
 
 
-@st.cache_resource(max_entries=64, show_spinner=False)
-def baseline_of(path: Path, version: Version, run_id: str) -> str | None:  # noqa: ARG001
-    """The id of the baseline marked for a run's target and prompt (or kernel)."""
-    return _store(path).baseline_of(run_id)
+def baseline_of(run: Run, every: Iterable[Run], baselines: Container[str]) -> Run | None:
+    """The run marked as the baseline of a run's target and prompt (or kernel); `every` is newest first."""
+    return next((each for each in every if each.run_id in baselines and _work(each) == _work(run)), None)
+
+
+def _work(run: Run) -> tuple[object, ...]:
+    return run.target, run.prompt, None if run.prompt is not None else tuple(sorted(run.kernels.items()))
 
 
 def resolve(path: Path, name: str) -> str:
@@ -102,6 +112,25 @@ def summed(path: Path, _run: Run, run_id: str) -> Totals:  # noqa: ARG001
 def compared(path: Path, _base: Run, _candidate: Run, ids: tuple[str, str]) -> Comparison:  # noqa: ARG001
     """Two runs side by side."""
     return compare(_base, _candidate)
+
+
+@st.cache_resource(max_entries=1024, show_spinner=False)
+def first_headline(path: Path, _base: Run, _candidate: Run, ids: tuple[str, str]) -> Headline | None:  # noqa: ARG001
+    """The first number two runs are compared by (ms per token, or a kernel's time), and nothing else.
+
+    It is the one that `compared` gives, without the cost of its rows.
+    """
+    blocked = [each.sentence for each in unlikenesses(_base, _candidate) if each.severity == "blocks"]
+    sides = Sides(
+        base=_base,
+        candidate=_candidate,
+        before=summed(path, _base, _base.run_id),
+        after=summed(path, _candidate, _candidate.run_id),
+        groups=align(_base, _candidate),
+        shared=shares_simulator(_base, _candidate),
+        blocked="; ".join(blocked),
+    )
+    return next((each for each in headlines(sides, {}, {}) if each.key in FIRST), None)
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
@@ -151,10 +180,13 @@ def lanes(path: Path, profile_id: str, start_ns: float, end_ns: float, pixels: i
     return _store(path).lanes(profile_id, start_ns, end_ns, pixels)
 
 
-@st.cache_resource(max_entries=64, show_spinner=False)
-def extent(path: Path, profile_id: str) -> tuple[int, int] | None:
-    """First start and last end of a profile's rows in ns, None when it has none."""
-    return _store(path).extent(profile_id)
+def extent(path: Path, profile_id: str) -> Span | None:
+    """First start and last end of a profile's instructions and transfers in ns, None when it has none."""
+    known = profile_tables(path, (profile_id,))[profile_id]
+    drawn = [known[name] for name in ("Instruction", "DmaPacketAggregated") if name in known]
+    starts = [pc.min(rows.column("start_ts")).as_py() for rows in drawn]
+    ends = [pc.max(rows.column("end_ts")).as_py() for rows in drawn]
+    return (float(min(starts)), float(max(ends))) if drawn else None
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)

@@ -83,7 +83,7 @@ def _pick() -> View:
     by_id = {run.run_id: run for run in every}
     run = by_id[_wanted(path, RUN, by_id) or every[0].run_id]
     _announce(every, run)
-    base = by_id.get(_wanted(path, BASE, by_id) or query.baseline_of(path, version, run.run_id) or "")
+    base = by_id.get(_wanted(path, BASE, by_id) or "") or query.baseline_of(run, every, baselines)
     _pickers(every, run, base, baselines)
     return View(path, version, every, run, base, baselines)
 

@@ -8,8 +8,7 @@ from typing import Any
 import streamlit as st
 
 from app import words
-
-Span = tuple[float, float]
+from app.query import Span
 
 # Nothing happens in less than a nanosecond.
 SHORTEST_NS = 10.0

@@ -35,11 +35,10 @@ def picked(view: View) -> tuple[Launch, Profile]:
 @st.fragment
 def over_time(path: Path, profile: Profile) -> None:
     """Engines and queues over a window of time; dragging over a stretch zooms into it."""
-    found = query.extent(path, profile.profile_id)
-    if found is None:
+    whole = query.extent(path, profile.profile_id)
+    if whole is None:
         st.caption("The profile has no instruction or transfer rows to draw.")
         return
-    whole = (float(found[0]), float(found[1]))
     window = zoom.controls(f"zoom_{profile.profile_id[:12]}", whole, launches.schedule(profile))
     lanes = lanes_in(query.lanes(path, profile.profile_id, *whole, PIXELS))
     shown = query.lanes(path, profile.profile_id, *window.range, PIXELS)

@@ -15,7 +15,11 @@ from collectors.records import ENGINE_NAMES
 PIXELS = 700
 ROW_HEIGHT = 22
 
+# Each lane has a unit interval of the colour scale; activity starts at FLOOR so that a sliver stays visible.
+FLOOR, TOP = 0.15, 0.99
+
 Lane = tuple[str, int, str]
+Array = np.ndarray[Any, Any]
 
 
 def lanes_in(rows: pa.Table) -> list[Lane]:
@@ -31,20 +35,9 @@ def timeline(
     rows: pa.Table, lanes: Sequence[Lane], start_ns: float, end_ns: float, pixels: int = PIXELS
 ) -> go.Figure:
     """`query.lanes` between two times as one heat map, a row for each of `lanes`."""
-    place = {lane: at for at, lane in enumerate(lanes)}
-    busy = np.full((len(lanes), pixels), np.nan)
-    told = np.full((len(lanes), pixels), "", dtype=object)
-    width = (end_ns - start_ns) / pixels
-    for row in rows.to_pylist():
-        at = place.get((row["kind"], row["pcore_idx"], row["lane"]))
-        if at is None:
-            continue
-        pixel = min(int((row["start_ns"] - start_ns) / width + 0.5), pixels - 1)
-        # Each lane has its own unit interval of the colour scale; a sliver of activity stays visible.
-        busy[at, pixel] = at + 0.15 + 0.84 * row["busy"]
-        told[at, pixel] = _told(row)
+    busy, told = _cells(rows, lanes, start_ns, (end_ns - start_ns) / pixels, pixels)
     unit = words.time_unit(end_ns)
-    middle = (start_ns + (np.arange(pixels) + 0.5) * width) / words.NS_PER[unit]
+    middle = (start_ns + (np.arange(pixels) + 0.5) * (end_ns - start_ns) / pixels) / words.NS_PER[unit]
     names = [_name(lane) for lane in lanes]
     made = style.figure(
         60 + ROW_HEIGHT * len(lanes),
@@ -73,7 +66,7 @@ def timeline(
     return made
 
 
-def _handle(middle: np.ndarray[Any, Any], names: Sequence[str]) -> go.Scatter:
+def _handle(middle: Array, names: Sequence[str]) -> go.Scatter:
     """Invisible points: a heat map alone cannot be selected, and a selection is how a person zooms."""
     return go.Scatter(
         x=middle[:: max(1, len(middle) // 100)],
@@ -89,16 +82,37 @@ def _name(lane: Lane) -> str:
     return f"{name} · core {core}" if core is not None else name
 
 
-def _told(row: dict[str, object]) -> str:
-    busy, what, source = row["busy"], row["top"] or "", row["top_source"] or ""
-    assert isinstance(busy, float)
-    counted = "instructions" if row["kind"] == "engine" else "transfers"
-    lines = [f"{words.percent(busy)} busy, {row['count']} {counted}"]
-    lines += [str(what)] if what else []
-    lines += [str(source)] if source else []
-    if isinstance(row["bytes"], float) and row["bytes"]:
-        lines.append(words.size(row["bytes"]))
-    return "<br>".join(lines)
+def _cells(
+    rows: pa.Table, lanes: Sequence[Lane], start_ns: float, width: float, pixels: int
+) -> tuple[Array, Array]:
+    """Per lane and pixel: how busy on the lane's stretch of the colour scale, and what the tooltip says."""
+    busy = np.full((len(lanes), pixels), np.nan)
+    told = np.full((len(lanes), pixels), "", dtype=object)
+    place = {lane: at for at, lane in enumerate(lanes)}
+    names = zip(*(rows.column(name).to_pylist() for name in ("kind", "pcore_idx", "lane")), strict=True)
+    row = np.array([place.get(name, -1) for name in names], dtype=np.int64)
+    known = row >= 0
+    starts, share = (rows.column(name).to_numpy() for name in ("start_ns", "busy"))
+    pixel = np.clip(np.rint((starts - start_ns) / width).astype(np.int64), 0, pixels - 1)
+    busy[row[known], pixel[known]] = (row + FLOOR + (TOP - FLOOR) * share)[known]
+    told[row[known], pixel[known]] = _told(rows)[known]
+    return busy, told
+
+
+def _told(rows: pa.Table) -> Array:
+    columns = (
+        rows.column(name).to_pylist() for name in ("kind", "busy", "count", "top", "top_source", "bytes")
+    )
+    return np.array([_tooltip(*row) for row in zip(*columns, strict=True)], dtype=object)
+
+
+def _tooltip(
+    kind: str, busy: float, count: int, top: str | None, source: str | None, moved: float | None
+) -> str:
+    what = "instructions" if kind == "engine" else "transfers"
+    size = words.size(moved) if moved else None
+    said = (f"{words.percent(busy)} busy, {count} {what}", top, source, size)
+    return "<br>".join(line for line in said if line)
 
 
 def _scale(lanes: Sequence[Lane]) -> list[tuple[float, str]]:
