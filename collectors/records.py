@@ -22,9 +22,9 @@ ENGINE_NAMES = ("tensor", "vector", "scalar", "gpsimd", "sync", "dma")
 class Profile:
     """One distinct execution of one kernel (or NEFF), shared by every run whose content hash it matches.
 
-    `profile_id` is the SHA-256 of what determines it. `low_ns`/`high_ns` bound `duration_ns`; `interval_basis`
-    says what earned them. `engines` is active time over duration per name of `ENGINE_NAMES`. `tables` are rows
-    in Neuron Explorer's vocabulary (schema 7.4.0): Instruction, ActiveTime, DmaPacketAggregated, DmaPacket,
+    `profile_id` is the SHA-256 of what determines it. `low_ns`/`high_ns` bound `duration_ns`;
+    `interval_basis` says what earned them. `engines` is active time over duration per name of
+    `ENGINE_NAMES`. `tables` are rows in Neuron Explorer's vocabulary (schema 7.4.0): Instruction, ActiveTime, DmaPacketAggregated, DmaPacket,
     DmaQueuesInfo, Flow, Warning. `raw` keeps a profiler's own summary untranslated.
     """
 
@@ -118,9 +118,9 @@ class Artifact:
 class Run:
     """One profiled execution of a prompt, or of one kernel, with its configuration and environment.
 
-    `prompt` is the challenge's number, None for a single kernel or an import. `session` groups the runs of one
-    command. `accuracy` is 1, 0, or None when nothing was checked. `base_latency_ms` and `base_tokens_per_s` are
-    the official baseline the points are computed against.
+    `prompt` is the challenge's number, None for a single kernel or an import. `session` groups the runs of
+    one command. `accuracy` is 1, 0, or None when nothing was checked. `base_latency_ms` and
+    `base_tokens_per_s` are the official baseline the points are computed against.
     """
 
     run_id: str
