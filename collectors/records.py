@@ -24,8 +24,9 @@ class Profile:
 
     `profile_id` is the SHA-256 of what determines it. `low_ns`/`high_ns` bound `duration_ns`;
     `interval_basis` says what earned them. `engines` is active time over duration per name of
-    `ENGINE_NAMES`. `tables` are rows in Neuron Explorer's vocabulary (schema 7.4.0): Instruction, ActiveTime, DmaPacketAggregated, DmaPacket,
-    DmaQueuesInfo, Flow, Warning. `raw` keeps a profiler's own summary untranslated.
+    `ENGINE_NAMES`. `tables` are rows in Neuron Explorer's vocabulary (schema 7.4.0): Instruction,
+    ActiveTime, DmaPacketAggregated, DmaPacket, DmaQueuesInfo, Flow, Warning. `raw` keeps a profiler's own
+    summary untranslated.
     """
 
     profile_id: str
