@@ -11,6 +11,7 @@ import typer
 
 from collectors.commands import app as app_verb
 from collectors.commands import baseline, bench_verb, compare, doctor, export, profile, rank, runs, show, sql
+from collectors.commands import import_ as import_verb
 from collectors.commands.screen import messages, print_json
 from collectors.errors import CollectorError
 from kernels.errors import KernelError
@@ -18,6 +19,7 @@ from simulator.errors import SimulatorError
 
 VERBS: tuple[Callable[..., Any], ...] = (
     profile.profile,
+    import_verb.import_,
     runs.runs,
     show.show,
     compare.compare,

@@ -1,0 +1,70 @@
+"""`collectors import`: store what a profiler, or the challenge's own programs, wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from collectors.commands import summary
+from collectors.commands.options import Database, Json, open_store
+from collectors.commands.screen import output, print_json, say
+from collectors.records import Run
+from collectors.store.door import Store
+
+
+def import_(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="PATH...",
+            help="A summary (JSON or text), a whole --output-format json, a folder of parquet tables, "
+            "a benchmark_report.json, a score CSV or an evaluation log.",
+            show_default=False,
+        ),
+    ],
+    label: Annotated[
+        str | None,
+        typer.Option(help="A name for the runs [default: the file's]", show_default=False),
+    ] = None,
+    db: Database = None,
+    json: Json = False,
+) -> None:
+    """Store what a profiler or the challenge wrote; each file is recognised by its content.
+
+    Files are read whole before anything is stored, and the same content is stored once.
+
+    Example: collectors import baseline.json summary.json --label first-try
+    """
+    from collectors.readers import read
+
+    found = [replace(run, label=label) if label else run for run in read(paths)]
+    new, known = store_new(open_store(db), found)
+    if json:
+        print_json({"runs": [summary.as_object(run) for run in new], "known": [run.run_id for run in known]})
+        return
+    for run in known:
+        say(f"{run.label}: imported before as {run.run_id[:8]}, nothing to store.")
+    screen = output()
+    for run in new:
+        screen.print(summary.title(run), soft_wrap=True, markup=False)
+        for text in (*run.warnings, summary.line(run)):
+            screen.print(text, soft_wrap=True, markup=False)
+
+
+# "import" is a keyword: the verb cannot be spelled as its function.
+import_.__name__ = "import"
+
+
+def store_new(store: Store, runs: Sequence[Run]) -> tuple[list[Run], list[Run]]:
+    """Save the runs the store lacks; (saved, already there). Raises `StoreError`."""
+    ids = [run.run_id for run in runs]
+    rows = store.query("SELECT run_id FROM run WHERE list_contains(?, run_id)", [ids]).to_pylist()
+    known = {row["run_id"] for row in rows}
+    new = [run for run in runs if run.run_id not in known]
+    for run in new:
+        store.save(run)
+    return new, [run for run in runs if run.run_id in known]

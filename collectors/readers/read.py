@@ -1,0 +1,40 @@
+"""Paths to runs: each recognised, read, normalised and checked before anything is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from collectors.errors import UnreadableInput
+from collectors.readers.assemble import run_of
+from collectors.readers.files import artifact
+from collectors.readers.reading import Reading
+from collectors.readers.recognise import Kind, recognise
+from collectors.readers.summary_json import read_summary_json
+from collectors.readers.summary_text import read_summary_text
+from collectors.records import Run
+
+PROFILES: Mapping[Kind, Callable[[Path, str], list[Reading]]] = {
+    Kind.summary_json: read_summary_json,
+    Kind.summary_text: read_summary_text,
+}
+
+
+def read(paths: Sequence[Path]) -> list[Run]:
+    """Every run the paths hold, in their order; the same content twice is one run.
+
+    Raises `UnreadableInput` for the first path that is not what it should be: all of it is read, or nothing.
+    """
+    found: dict[str, Run] = {}
+    for path in paths:
+        for run in _read_one(Path(path)):
+            found.setdefault(run.run_id, run)
+    return list(found.values())
+
+
+def _read_one(path: Path) -> list[Run]:
+    if not path.exists():
+        raise UnreadableInput(f"there is no {path}", "check the path")
+    kind = recognise(path)
+    own = artifact(path, kind)
+    return [run_of(reading, (own,)) for reading in PROFILES[kind](path, own.sha256)]

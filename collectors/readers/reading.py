@@ -1,0 +1,34 @@
+"""What every reader of a profile returns, before it becomes a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One profile as its file tells it: the untranslated summary, and rows in the store's columns.
+
+    `window_ns` is (first start, last end) of the rows that execution time counts, on the profile's own clock;
+    None without rows. `tables` still carry the profile's own clock. `fp32_flops` are the FLOPs of matrix
+    multiplications in fp32 passes. `constants` is the profiler's own Metadata.
+    """
+
+    identity: str
+    name: str
+    format: str
+    summary: Mapping[str, Any]
+    constants: Mapping[str, Any] = field(default_factory=dict)
+    tables: Mapping[str, pa.Table] = field(default_factory=dict)
+    window_ns: tuple[int, int] | None = None
+    fp32_flops: int | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def version(self) -> str:
+        """The profiler's version as it writes it, "" when it does not."""
+        return str(self.summary.get("profiler_version") or self.constants.get("explorer_version") or "")
