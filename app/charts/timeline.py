@@ -111,7 +111,7 @@ def _tooltip(
 ) -> str:
     what = "instructions" if kind == "engine" else "transfers"
     size = words.size(moved) if moved else None
-    said = (f"{words.percent(busy)} busy, {count} {what}", top, source, size)
+    said = (f"{busy:.0%} busy, {count} {what}", top, source, size)
     return "<br>".join(line for line in said if line)
 
 
