@@ -20,7 +20,7 @@ def import_(
     paths: Annotated[
         list[Path],
         typer.Argument(
-            metavar="PATH...",
+            metavar="PATH",
             help="A summary (JSON or text), a whole --output-format json, a folder of parquet tables, "
             "a benchmark_report.json, a score CSV or an evaluation log.",
             show_default=False,

@@ -168,7 +168,7 @@ def _of_total(share: Field, time_name: str, fields: Mapping[str, Field]) -> Fiel
 
 
 def _dynamic(fields: Mapping[str, Field]) -> dict[str, Field]:
-    """The share of all dynamic DMA: no time is written beside it, so its classes say what it is a share of."""
+    """The share of all dynamic DMA: no time is written beside it, so its classes say what of."""
     share, active = fields.get("dynamic_dma_active_time_percent"), fields.get("dma_active_time_percent")
     notes = [fields[name].note for name in fields if _DMA_SHARE.fullmatch(name)]
     if (

@@ -8,6 +8,7 @@ from pathlib import Path
 from collectors.errors import UnreadableInput
 from collectors.readers.assemble import run_of
 from collectors.readers.files import artifact
+from collectors.readers.full_json import read_full_json
 from collectors.readers.reading import Reading
 from collectors.readers.recognise import Kind, recognise
 from collectors.readers.summary_json import read_summary_json
@@ -16,6 +17,7 @@ from collectors.records import Run
 
 PROFILES: Mapping[Kind, Callable[[Path, str], list[Reading]]] = {
     Kind.summary_json: read_summary_json,
+    Kind.full_json: read_full_json,
     Kind.summary_text: read_summary_text,
 }
 

@@ -27,7 +27,7 @@ def window(tables: Tables) -> tuple[int, int] | None:
     ranges = []
     rows = tables.get("Instruction")
     if rows is not None and rows.num_rows:
-        ranges.append(rows.filter(pc.invert(pc.is_in(rows["opcode"], pa.array(sorted(NOT_EXECUTION))))))
+        ranges.append(_working(rows))
     moves = tables.get("DmaPacketAggregated")
     if moves is not None and moves.num_rows and "semaphore_id" in moves.column_names:
         ranges.append(moves.filter(pc.not_equal(pc.fill_null(moves["semaphore_id"], "-1"), "-1")))
@@ -67,6 +67,17 @@ def union_ns(rows: pa.Table, bounds: tuple[int, int]) -> float:
     return float(np.maximum(end - np.maximum(start, before), 0).sum())
 
 
+def longest_gap_ns(tables: Tables, bounds: tuple[int, int]) -> int:
+    """The longest stretch of the execution in which no engine computes and no packet moves."""
+    spans = [tables[name].select(["start_ts", "end_ts"]) for name in ("DmaPacket",) if name in tables]
+    spans.append(_working(tables["Instruction"]).select(["start_ts", "end_ts"]))
+    rows = pa.concat_tables(spans)
+    start, end = _column(rows, "start_ts"), _column(rows, "end_ts")
+    order = np.argsort(start, kind="stable")
+    start, end = np.clip(start[order], *bounds), np.clip(np.maximum.accumulate(end[order]), *bounds)
+    return int(np.max(start[1:] - end[:-1], initial=0))
+
+
 def moved(tables: Tables) -> int | None:
     """Number of transfers; None when no row tells."""
     rows = tables.get("DmaPacketAggregated")
@@ -86,6 +97,10 @@ def from_rows(reading: Reading) -> dict[str, float]:
     counts = pc.value_counts(rows["opcode"])
     by_opcode = {each["values"]: each["counts"] for each in counts.to_pylist()}
     return found | {"matmul_instruction_count": float(by_opcode.get("MATMUL", 0))}
+
+
+def _working(rows: pa.Table) -> pa.Table:
+    return rows.filter(pc.invert(pc.is_in(rows["opcode"], pa.array(sorted(NOT_EXECUTION)))))
 
 
 def _packets(tables: Tables) -> pa.Table | None:
