@@ -107,6 +107,12 @@ def facts(launch: Launch, profile: Profile, machine: MachineFacts | None) -> str
     return pieces.table(head, [[pieces.soft(name), pieces.tip(value, how)] for name, value, how in rows])
 
 
+def cautions(profile: Profile, warnings: Iterable[str]) -> str:
+    """What to know before trusting the profile."""
+    depends = f"depends on the values of {profile.data_dependent}" if profile.data_dependent else ""
+    return pieces.notes(f"! {pieces.plain(each)}" for each in (depends, *warnings) if each)
+
+
 def _pair(a: str, b: str) -> str:
     return f"{a} · {b}"
 

@@ -190,6 +190,18 @@ def extent(path: Path, profile_id: str) -> Span | None:
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
+def instructions(path: Path, profile_id: str, start_ns: float, end_ns: float, limit: int) -> pa.Table:
+    """Instructions that run between two times, in order of start, at most `limit`."""
+    return _store(path).instructions(profile_id, start_ns, end_ns, limit)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def warnings(path: Path, profile_id: str) -> tuple[str, ...]:
+    """What the profiler or the simulator warned of."""
+    return tuple(_store(path).table(profile_id, "Warning").column("message").to_pylist())
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
 def transfer_sizes(path: Path, profile_id: str) -> pa.Table:
     """Transfers, bytes and descriptors by power of two of the descriptor's size."""
     return _store(path).query(SIZES, (profile_id,))

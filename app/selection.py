@@ -14,6 +14,7 @@ from collectors.errors import CollectorError, RunNotFound
 from collectors.records import Run
 
 RUN, BASE = "run", "base"
+PARTS = ("window", "row")
 REFRESH_S = 2.0
 
 EMPTY = """
@@ -54,6 +55,7 @@ def choose(run: str | None = None, base: str | None = None) -> None:
     for key, chosen in ((RUN, run), (BASE, base)):
         if chosen is not None:
             st.query_params[key] = chosen
+    _forget()
 
 
 def address(view: View, **more: str) -> dict[str, str]:
@@ -159,6 +161,13 @@ def asked(key: str) -> str | None:
 
 def _to_url(key: str) -> None:
     st.query_params[key] = st.session_state[f"pick_{key}"]
+    _forget()
+
+
+def _forget() -> None:
+    """Drop what the URL says of a part of the view before: a window of time, a row."""
+    for key in PARTS:
+        st.query_params.pop(key, None)
 
 
 def _announce(every: Sequence[Run], run: Run) -> None:

@@ -12,11 +12,12 @@ from app.query import Span
 
 # Nothing happens in less than a nanosecond.
 SHORTEST_NS = 10.0
+PARAMETER = "window"
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What is shown (`range`, ns) of what there is (`whole`). `key` names it in the session."""
+    """What is shown (`range`, ns) of what there is (`whole`). `key` names it among the page's widgets."""
 
     key: str
     range: Span
@@ -32,9 +33,25 @@ class Window:
         selected: Any = st.session_state[self.chart]
         boxes = selected.selection.box
         if boxes:
-            scale = words.NS_PER[words.time_unit(self.whole[1])]
+            scale = words.NS_PER[words.time_unit(self.range[1])]
             start, end = sorted(float(edge) * scale for edge in boxes[0]["x"])
-            st.session_state[self.key] = fitted(start, max(end - start, SHORTEST_NS), self.whole)
+            show(fitted(start, max(end - start, SHORTEST_NS), self.whole))
+
+
+def show(window: Span | None) -> None:
+    """Put a window in the URL; None shows everything."""
+    if window is None:
+        st.query_params.pop(PARAMETER, None)
+    else:
+        st.query_params[PARAMETER] = f"{window[0]:.0f}-{window[1]:.0f}"
+
+
+def asked(whole: Span) -> Span:
+    """The window the URL asks for, inside the whole; the whole where it asks for none or for nonsense."""
+    start, _, end = st.query_params.get(PARAMETER, "").partition("-")
+    if not (start.isdigit() and end.isdigit()) or int(end) <= int(start):
+        return whole
+    return fitted(float(start), max(float(end) - float(start), SHORTEST_NS), whole)
 
 
 def fitted(start: float, length: float, whole: Span) -> Span:
@@ -46,7 +63,7 @@ def fitted(start: float, length: float, whole: Span) -> Span:
 
 def controls(key: str, whole: Span, note: str = "") -> Window:
     """A title line with a note and buttons that move the window; returns the window to draw."""
-    shown: Span = st.session_state.get(key, whole)
+    shown = asked(whole)
     start, length = shown[0], shown[1] - shown[0]
     moves = (
         ("Earlier", ":material/arrow_back:", fitted(start - length / 2, length, whole)),
@@ -63,8 +80,8 @@ def controls(key: str, whole: Span, note: str = "") -> Window:
             type="tertiary",
             key=f"{key}_{name}",
             disabled=window == shown,
-            on_click=st.session_state.__setitem__,
-            args=(key, window),
+            on_click=show,
+            args=(None if window == whole else window,),
         )
     bar.caption(
         f"{words.time(length)} of {words.time(whole[1] - whole[0])}{note}. Drag over the chart to zoom."

@@ -255,13 +255,14 @@ def test_the_timeline_zooms_and_returns(filled: Store, opened: Open) -> None:
     key = next(name for name in test.session_state if str(name).endswith("_Zoom out")).removesuffix(
         "_Zoom out"
     )
-    test.session_state[key] = (1000.0, 2000.0)
+    test.query_params["window"] = "1000-2000"
     test.run()
     assert "1.00 µs of" in " ".join(each.value for each in test.caption)
     test.button(key=f"{key}_Zoom out").click().run()
-    assert test.session_state[key] == (500.0, 2500.0)
+    assert test.query_params["window"] == "500-2500"
     test.button(key=f"{key}_All").click().run()
     assert test.button(key=f"{key}_All").disabled
+    assert "window" not in test.query_params
 
 
 def test_a_single_kernels_run_fills_every_page(store: Store, opened: Open) -> None:
@@ -296,3 +297,52 @@ def test_a_new_run_changes_what_the_page_watches(filled: Store) -> None:
     before = query.version(filled.path)
     filled.save(factory.run("new"))
     assert query.version(filled.path) != before
+
+
+@pytest.mark.parametrize("window", ["", "9-1", "x-y", "-5", "1e3-2e3"])
+def test_a_window_that_makes_no_sense_shows_everything(filled: Store, opened: Open, window: str) -> None:
+    test = opened(filled.path, "kernel", window=window)
+    html(test)
+    assert next(each for each in test.button if str(each.key).endswith("_All")).disabled
+
+
+def test_a_window_of_another_kernel_is_forgotten(filled: Store, opened: Open) -> None:
+    test = opened(filled.path, "kernel", window="1000-2000")
+    test.selectbox(key="pick_kernel").select("decode/router/baseline").run()
+    assert "window" not in test.query_params
+    assert test.query_params["kernel"] == "decode/router/baseline"
+
+
+def test_runs_says_what_the_run_was_made_of(filled: Store, opened: Open) -> None:
+    said = html(opened(filled.path))
+    assert "small model against transformers" in said
+    assert "2 of 13 estimated rows are a fifth of the total" in said
+    assert "prefetched" in said
+
+
+def test_a_failed_check_is_told_by_word(store: Store, opened: Open) -> None:
+    run = factory.run("wrong")
+    wrong = replace(run.checks[0], passed=False, error=0.5)
+    store.save(replace(run, accuracy=0, checks=(wrong, *run.checks[1:])))
+    assert "✕ failed" in html(opened(store.path))
+
+
+def test_kernel_shows_what_the_profiler_warned_of(filled: Store, opened: Open) -> None:
+    assert "17 transfers are under 512 bytes" in html(opened(filled.path, "kernel"))
+
+
+def test_the_table_of_runs_and_compare_agree(filled: Store) -> None:
+    runs = filled.runs()
+    for run in runs[:-1]:
+        ids = (runs[-1].run_id, run.run_id)
+        quick = query.first_headline(filled.path, runs[-1], run, ids)
+        assert quick == next(each for each in compare(runs[-1], run).headlines if each.key == "decode")
+
+
+def test_a_baseline_is_that_of_the_same_work(filled: Store) -> None:
+    other = factory.run("other prompt", prompt=1)
+    filled.save(other)
+    runs, baselines = filled.runs(), filled.baselines()
+    for run in runs:
+        found = query.baseline_of(run, runs, baselines)
+        assert (found.run_id if found else None) == filled.baseline_of(run.run_id)

@@ -52,6 +52,7 @@ def moved(comparison: Comparison, view: View, base: Run) -> None:
         format_func=PHASES.__getitem__,
         required=True,
         key="phase",
+        bind="query-params",
         label_visibility="collapsed",
     )
     rows = [row for row in comparison.rows if row.phase == phase]
@@ -76,7 +77,7 @@ def moved(comparison: Comparison, view: View, base: Run) -> None:
 
 
 def table(rows: Sequence[Row], unit: words.TimeUnit, per: str) -> Row:
-    """Rows that moved, largest first; returns the ticked one, else the first."""
+    """Rows that moved, largest first; returns the one ticked or named in the URL, else the first."""
     picked = st.dataframe(
         moves.frame(rows, unit).style.map(style.verdict_colour, subset=["verdict"]),
         column_config=moves.columns(f"{unit} {per}"),
@@ -87,8 +88,10 @@ def table(rows: Sequence[Row], unit: words.TimeUnit, per: str) -> Row:
         key="moved",
         alt="Rows that moved, largest first",
     )
-    at = next(iter(picked.selection.rows), 0)
-    return rows[min(at, len(rows) - 1)]
+    if picked.selection.rows:
+        st.query_params["row"] = rows[min(picked.selection.rows[0], len(rows) - 1)].label
+    wanted = st.query_params.get("row")
+    return next((row for row in rows if row.label == wanted), rows[0])
 
 
 def details(row: Row, view: View, base: Run) -> None:

@@ -13,6 +13,19 @@ from app.charts.timeline import PIXELS, lanes_in, timeline
 from app.selection import View
 from collectors.records import Launch, Profile
 
+LISTED = 500
+INSTRUCTION_COLUMNS = {
+    "pcore_idx": "core",
+    "engine": "engine",
+    "opcode": "opcode",
+    "start_ts": "start, ns",
+    "duration_ns": "duration, ns",
+    "evt_wait_time_ns": "semaphore wait, ns",
+    "dma_wait_time_ns": "DMA wait, ns",
+    "nki_source_location": "source",
+    "operands": "operands",
+}
+
 
 def picked(view: View) -> tuple[Launch, Profile]:
     """The launch the URL names, else the one that takes most of the run's time."""
@@ -50,6 +63,26 @@ def over_time(path: Path, profile: Profile) -> None:
         selection_mode="box",
         alt=f"Engines and DMA queues of {profile.kernel} over time",
     )
+    rows(path, profile, window.range)
+
+
+def rows(path: Path, profile: Profile, span: query.Span) -> None:
+    """The instructions of the window, asked for only when somebody opens them."""
+    fold = st.expander("Instructions in this window", on_change="rerun")
+    if not fold.open:
+        return
+    with fold:
+        found = query.instructions(path, profile.profile_id, *span, LISTED)
+        kept = [name for name in INSTRUCTION_COLUMNS if found.column(name).null_count < found.num_rows]
+        st.dataframe(
+            found.select(kept),
+            column_config={name: INSTRUCTION_COLUMNS[name] for name in kept},
+            hide_index=True,
+            placeholder=words.MISSING,
+            alt="Instructions in the window, in order of start",
+        )
+        more = f"The first {LISTED}; zoom in for the others. " if found.num_rows == LISTED else ""
+        st.caption(f"{more}All of them, for Perfetto: `collectors export RUN --format perfetto`.")
 
 
 def lines(view: View, profile: Profile) -> None:
@@ -103,6 +136,7 @@ with left:
         style.draw(where_time_goes(times, profile.duration_ns), alt=alt, key="where")
 with right:
     pieces.show(launches.facts(launch, profile, query.facts(profile.target)))
+    pieces.show(launches.cautions(profile, query.warnings(view.path, profile.profile_id)))
 over_time(view.path, profile)
 left, right = st.columns([3, 2], gap="medium")
 with left:

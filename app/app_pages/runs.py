@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from analysis.score import FORMULAS, NO_TTFT, Formula
-from app import history, pieces, query, selection, style, words
+from app import details, history, pieces, query, selection, style, words
 from app.charts.staircase import Trial, best, staircase
 from app.selection import View
 from collectors.records import Run
@@ -172,3 +172,5 @@ with first:
 with right:
     stairs(view, trials)
 table(view, formula)
+with st.expander(f"What {view.run.label} (B) was made of"):
+    pieces.show(details.shown(view.run))

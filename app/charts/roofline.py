@@ -28,14 +28,16 @@ class Bubble:
 
 
 def roofline(bubbles: Sequence[Bubble], height: int = 420) -> go.Figure:
-    """A bubble per kernel, sized by share of time, under the memory and the tensor ceiling."""
-    log = {"type": "log", "dtick": 1}
-    made = style.figure(height, x={**log, "title": "MAC per HBM byte"}, y={**log, "title": "MAC per ns"})
-    if not bubbles:
-        return made
+    """A bubble per kernel (at least one), sized by share of time, under the memory and the tensor ceiling."""
     point = bubbles[0].point
-    reach = [bubble.point.intensity for bubble in bubbles]
-    left, right = min(*reach, point.ridge) / 4, max(*reach, point.ridge) * 4
+    reach = [point.ridge, *(bubble.point.intensity for bubble in bubbles)]
+    rates = [point.tensor_ceiling, *(bubble.point.macs_per_ns for bubble in bubbles)]
+    left, right = min(reach) / 4, max(reach) * 4
+    made = style.figure(
+        height,
+        x=_log("MAC per HBM byte", left, right),
+        y=_log("MAC per ns", min(rates) / 4, max(rates) * 4),
+    )
     made.add_trace(
         go.Scatter(
             x=[left, point.ridge, right],
@@ -83,6 +85,10 @@ def _bubbles(bubbles: Sequence[Bubble], phase: str, named: Sequence[Bubble], big
         hovertemplate="<b>%{customdata[0]}</b>, " + phase + "<br>%{x:.3g} MAC/byte, %{y:.3g} MAC/ns"
         "<br>%{customdata[1]} of the run's time<br>%{customdata[2]} of its floor attained<extra></extra>",
     )
+
+
+def _log(title: str, low: float, high: float) -> dict[str, object]:
+    return {"type": "log", "dtick": 1, "title": title, "range": [math.log10(low), math.log10(high)]}
 
 
 def _note(x: float, y: float, text: str, anchor: str) -> dict[str, object]:
