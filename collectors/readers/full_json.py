@@ -19,7 +19,7 @@ from collectors.readers.clock import in_ns
 from collectors.readers.columns import Builder
 from collectors.readers.normalise import number
 from collectors.readers.reading import Reading
-from collectors.readers.rows import longest_gap_ns, window
+from collectors.readers.rows import in_program_order, longest_gap_ns, window
 from collectors.readers.stream import Malformed, items
 from collectors.readers.transfers import named_queues, with_descriptors
 
@@ -97,6 +97,7 @@ def _reading(path: Path, sha256: str, found: _Collected, tables: dict[str, pa.Ta
         raise UnreadableInput(f"{path} has no {missing}", "the profile is not complete: process it anew")
     tables, clock = in_ns(tables, total)
     tables = with_descriptors(named_queues(tables))
+    tables["Instruction"] = in_program_order(tables["Instruction"])
     metadata, info = found.single.get("metadata", {}), found.single.get("profile_info", {})
     constants = {
         **metadata,
@@ -126,12 +127,12 @@ def _idle(tables: dict[str, pa.Table]) -> list[str]:
     bounds = window(tables)
     if bounds is None:
         return []
-    gap = longest_gap_ns(tables, bounds)
-    if gap <= MOSTLY * (bounds[1] - bounds[0]):
+    gap, whole = longest_gap_ns(tables, bounds), bounds[1] - bounds[0]
+    if gap <= MOSTLY * whole:
         return []
     return [
-        f"No engine and no DMA queue works for {gap / 1e3:,.0f} us of the {(bounds[1] - bounds[0]) / 1e3:,.0f} us of "
-        "execution in one stretch: the time is that of starting the kernel (inf2 has 1.9 ms of it), not its own."
+        f"Nothing works for one stretch of {gap / 1e3:,.0f} us in {whole / 1e3:,.0f} us: that is "
+        "the start of a profiled execution (inf2 has 1.9 ms of it), not the kernel."
     ]
 
 

@@ -67,6 +67,14 @@ def union_ns(rows: pa.Table, bounds: tuple[int, int]) -> float:
     return float(np.maximum(end - np.maximum(start, before), 0).sum())
 
 
+def in_program_order(rows: pa.Table) -> pa.Table:
+    """Instructions sorted by core and start, numbered per core in `idx` (profilers do not write it)."""
+    rows = rows.sort_by([("pcore_idx", "ascending"), ("start_ts", "ascending")])
+    cores = _column(rows, "pcore_idx")
+    first = np.searchsorted(cores, cores, side="left")
+    return rows.append_column("idx", pa.array(np.arange(len(cores)) - first, pa.int64()))
+
+
 def longest_gap_ns(tables: Tables, bounds: tuple[int, int]) -> int:
     """The longest stretch of the execution in which no engine computes and no packet moves."""
     spans = [tables[name].select(["start_ts", "end_ts"]) for name in ("DmaPacket",) if name in tables]
