@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Mapping
 from difflib import unified_diff
 from itertools import pairwise
 from pathlib import PurePath
 
-from analysis.comparability import SourceChange
+from analysis.compare import Row
 from analysis.lines import Line, Lines
 from app import pieces, style, words
 from collectors.records import Run
@@ -17,12 +18,22 @@ CONTEXT = 2
 SHORTEST_FOLD = 5
 
 
-def text_of(run: Run, file: str) -> str | None:
-    """The stored text of a file as a profile names it: the whole path, else the longest common tail."""
+def stored(run: Run, file: str) -> str | None:
+    """The name a run stored a file under that a profile or a kernel names, perhaps by its whole path."""
     files = run.configuration.get("source_files", {})
-    hashes = {str(name): str(digest) for name, digest in files.items()} if isinstance(files, Mapping) else {}
-    tails = sorted((name for name in hashes if _same_file(name, file)), key=len, reverse=True)
-    return run.sources.get(hashes[tails[0]]) if tails else None
+    names = [name for name in files if _same_file(name, file)] if isinstance(files, Mapping) else []
+    return max(names, key=len, default=None)
+
+
+def short(run: Run, file: str) -> str:
+    """A file's name for the screen: as stored, else its last two parts."""
+    return stored(run, file) or "/".join(PurePath(file).parts[-2:])
+
+
+def text_of(run: Run, file: str) -> str | None:
+    """The stored text of a file."""
+    name = stored(run, file)
+    return None if name is None else run.sources.get(run.configuration["source_files"][name])
 
 
 def _same_file(a: str, b: str) -> bool:
@@ -39,17 +50,17 @@ def files(found: Lines) -> list[str]:
     return sorted(shares, key=lambda file: shares[file], reverse=True)
 
 
-def heat(found: Lines, file: str, text: str | None, duration_ns: int) -> str:
+def heat(found: Lines, file: str, run: Run, duration_ns: int) -> str:
     """The file as an HTML table with a row a line."""
     by_line = {line.line: line for line in found.lines if line.file == file}
-    code = (text or "").splitlines() or [""] * max(by_line, default=0)
+    code = (text_of(run, file) or "").splitlines() or [""] * max(by_line, default=0)
     head = [
         ("line", ""),
         ("time", f"Working and issuing on the busiest resource ({found.critical}), of the launch"),
         ("stall", "What the busiest engine waited before the line's instructions, of the launch"),
         ("bytes", "Bytes of the line's DMA transfers"),
         ("instr.", "Instructions of the line on all engines and cores"),
-        (file, ""),
+        (short(run, file), file),
     ]
     hottest = max((line.share for line in by_line.values()), default=0.0)
     shown = _shown(by_line, len(code))
@@ -102,11 +113,46 @@ def _fold(at: int, shown: set[int], length: int) -> int:
     return next((end for end in range(at, length + 1) if end in shown), length + 1) - at
 
 
-def diff(change: SourceChange, base: Run, run: Run) -> str:
-    """A unified diff of one kernel file from `base` to `run`."""
+def kernels_diff(row: Row, base: Run, run: Run) -> str:
+    """A unified diff from the base's kernel functions of a row to the candidate's; "" when alike."""
+    sides = ((row.base, base), (row.candidate, run))
+    names = [", ".join(side.kernels) if side else "nothing" for side, _ in sides]
     before, after = (
-        texts.get(digest or "", "").splitlines(keepends=True)
-        for texts, digest in ((base.sources, change.base), (run.sources, change.candidate))
+        "\n\n".join(kernel_text(of, kernel) for kernel in (side.kernels if side else ()))
+        for side, of in sides
     )
-    text = "".join(unified_diff(before, after, f"A/{change.file}", f"B/{change.file}"))
-    return text or f"{change.file} differs, but its text was not kept."
+    return _unified(before, after, f"A: {names[0]}", f"B: {names[1]}")
+
+
+def helpers_diff(row: Row, base: Run, run: Run) -> str:
+    """A unified diff of files a row's kernels share that changed, apart from the kernels' own functions."""
+    edited = [change for change in row.sources if change.base and change.candidate]
+    return "".join(
+        _unified(
+            base.sources.get(change.base or "", ""),
+            run.sources.get(change.candidate or "", ""),
+            f"A: {change.file}",
+            f"B: {change.file}",
+        )
+        for change in edited
+    )
+
+
+def kernel_text(run: Run, kernel: str) -> str:
+    """The text of a kernel named "package.module.function": its function, or its file where that fails."""
+    module, _, function = kernel.rpartition(".")
+    text = text_of(run, f"{module.replace('.', '/')}.py") or ""
+    try:
+        found = [node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef)]
+    except SyntaxError:
+        return text
+    node = next((each for each in found if each.name == function), None)
+    if node is None:
+        return text
+    first = min([node.lineno, *(each.lineno for each in node.decorator_list)])
+    return "\n".join(text.splitlines()[first - 1 : node.end_lineno])
+
+
+def _unified(before: str, after: str, a: str, b: str) -> str:
+    lines = unified_diff(before.splitlines(), after.splitlines(), a, b, lineterm="")
+    return "\n".join(lines)

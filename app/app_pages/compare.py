@@ -106,10 +106,11 @@ def details(row: Row, view: View, base: Run) -> None:
         pieces.show(moves.both_sides(row))
     with right:
         st.markdown("##### Source, A to B")
-        if not row.sources:
+        changed = [source.kernels_diff(row, base, view.run), source.helpers_diff(row, base, view.run)]
+        for text in filter(None, changed):
+            st.code(text, language="diff", height=400)
+        if not any(changed):
             st.caption("The source of these kernels is the same in both runs.")
-        for change in row.sources:
-            st.code(source.diff(change, base, view.run), language="diff", height=360)
 
 
 def other_pair(view: View) -> Run:

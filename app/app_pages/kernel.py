@@ -96,9 +96,15 @@ def lines(view: View, profile: Profile) -> None:
     file = names[0]
     if len(names) > 1:
         file = st.segmented_control(
-            "File", names, default=file, required=True, key=f"file_{profile.profile_id[:12]}"
+            "File",
+            names,
+            default=file,
+            required=True,
+            format_func=lambda name: source.short(view.run, name),
+            key=f"file_{profile.profile_id[:12]}",
+            label_visibility="collapsed",
         )
-    pieces.show(source.heat(found, file, source.text_of(view.run, file), profile.duration_ns))
+    pieces.show(source.heat(found, file, view.run, profile.duration_ns))
     unplaced = f" {words.time(found.unplaced_ns)} carries no source location." if found.unplaced_ns else ""
     st.caption(f"Time is that of the busiest resource: {found.critical}.{unplaced}")
 

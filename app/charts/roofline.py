@@ -13,6 +13,7 @@ from app import style, words
 
 PHASE_COLOURS = {"prefill": "#8467d7", "decode": "#1f9d78", "kernel": "#c79a1b", "host": style.TOTAL}
 NAMED = 6
+PLACES = ("middle right", "top center", "bottom center", "middle left")
 LARGEST_PIXELS = 46
 
 
@@ -68,7 +69,9 @@ def _bubbles(bubbles: Sequence[Bubble], phase: str, named: Sequence[Bubble], big
         mode="markers+text",
         name=phase,
         text=[bubble.name if bubble in named else "" for bubble in bubbles],
-        textposition="top center",
+        textposition=[
+            PLACES[named.index(bubble) % len(PLACES)] if bubble in named else PLACES[0] for bubble in bubbles
+        ],
         textfont={"size": 11},
         marker={
             "size": [bubble.share for bubble in bubbles],

@@ -13,9 +13,9 @@ POWERS = range(2, 21)
 
 
 def transfer_sizes(sizes: pa.Table, machine: MachineFacts | None, height: int = 300) -> go.Figure:
-    """`query.transfer_sizes` as bars; with a machine, the share of DMA peak each size reaches."""
+    """`query.transfer_sizes` (at least one row) as bars; with a machine, the share of DMA peak by size."""
     rows = sizes.to_pylist()
-    shown = [row["power"] for row in rows] or [9]
+    shown = [row["power"] for row in rows]
     small, good = (_edge(size) for size in (TINY_DESCRIPTOR_BYTES, GOOD_DESCRIPTOR_BYTES))
     zones = [
         _zone(POWERS[0] - 1, small, f"under {words.size(TINY_DESCRIPTOR_BYTES)}: mostly overhead"),
@@ -30,7 +30,11 @@ def transfer_sizes(sizes: pa.Table, machine: MachineFacts | None, height: int = 
             "title": "bytes per descriptor",
             "showgrid": False,
         },
-        y={"title": "bytes moved", "tickformat": "~s"},
+        y={
+            "title": "bytes moved",
+            "tickformat": "~s",
+            "range": [0, 1.25 * max(row["bytes"] for row in rows)],
+        },
         yaxis2={
             "overlaying": "y",
             "side": "right",
