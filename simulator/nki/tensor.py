@@ -145,6 +145,34 @@ class NkiTensor:
         """Without the dimension of size one at `dim`."""
         return self._view(lambda a: np.squeeze(a, dim))
 
+    def slice(self, dim: int, start: int, end: int, step: int = 1) -> NkiTensor:
+        """`start:end:step` of one dimension."""
+        return self[(*(slice(None),) * dim, slice(start, end, step))]
+
+    def select(self, dim: int, index: int) -> NkiTensor:
+        """One index of a dimension, which disappears."""
+        return self[(*(slice(None),) * dim, int(index))]
+
+    def reshape_dim(self, dim: int, shape: tuple[int, ...]) -> NkiTensor:
+        """One dimension split into several; -1 is inferred."""
+        known = int(np.prod([s for s in shape if s != -1], dtype=np.int64))
+        sizes = tuple(self.shape[dim] // known if s == -1 else s for s in shape)
+        return self.reshape((*self.shape[:dim], *sizes, *self.shape[dim + 1 :]))
+
+    def flatten_dims(self, start_dim: int, end_dim: int) -> NkiTensor:
+        """Dimensions `start_dim` to `end_dim`, both included, as one."""
+        merged = int(np.prod(self.shape[start_dim : end_dim + 1], dtype=np.int64))
+        return self.reshape((*self.shape[:start_dim], merged, *self.shape[end_dim + 1 :]))
+
+    def is_contiguous(self) -> bool:
+        """Whether the view's elements lie one after the other."""
+        return bool(self.array.flags.c_contiguous)
+
+    def get_pattern(self) -> list[list[int]]:
+        """[[stride, count], ...] in elements."""
+        size = self.array.itemsize
+        return [[stride // size, n] for n, stride in zip(self.shape, self.array.strides, strict=True)]
+
     def broadcast(self, dim: int, size: int) -> NkiTensor:
         """`dim` (of size one) repeated `size` times with stride zero."""
         shape = (*self.shape[:dim], size, *self.shape[dim + 1 :])

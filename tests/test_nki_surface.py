@@ -1,0 +1,48 @@
+"""The table of what is executed is generated, and stays in step."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from simulator.nki.surface import table
+from simulator.nki.tensor import NkiTensor, Storage, region_of
+
+DOC = Path(__file__).parents[1] / "docs" / "nki-surface.md"
+
+
+def tensor(*shape: int, memory: str = "sbuf") -> NkiTensor:
+    data = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+    storage = Storage(data, memory, "t", filled=True, core=0)  # type: ignore[arg-type]
+    storage.id = 0
+    return NkiTensor(storage, data, memory)
+
+
+def test_the_documented_surface_is_the_one_the_code_has() -> None:
+    assert DOC.read_text(encoding="utf-8") == table()
+
+
+def test_views_share_storage_and_name_the_same_elements_as_numpy() -> None:
+    t = tensor(4, 6)
+    assert np.array_equal(t.slice(1, 1, 6, 2).array, t.array[:, 1:6:2])
+    assert np.array_equal(t.select(0, 2).array, t.array[2])
+    assert np.array_equal(t.reshape_dim(1, (2, -1)).array, t.array.reshape(4, 2, 3))
+    assert t.reshape_dim(1, (2, 3)).flatten_dims(1, 2).shape == (4, 6)
+    assert t.permute((1, 0)).get_pattern() == [[1, 6], [6, 4]]
+    assert not t.permute((1, 0)).is_contiguous()
+
+
+def test_a_region_is_the_box_of_a_view() -> None:
+    t = tensor(8, 10)
+    assert region_of(t[2:5, 3:7])[1:] == (2, 5, 12, 28)
+    assert region_of(t[2:5, 0:10:3])[1:] == (2, 5, 0, 40)
+    hbm = tensor(3, 4, 5, memory="hbm")
+    assert region_of(hbm[1:2, 1:3, 2:4])[1:] == (5, 7, 8, 16)
+
+
+def test_an_access_pattern_reads_strides_counts_and_offset() -> None:
+    t = tensor(8, 10)
+    assert np.array_equal(t.ap([[10, 4], [3, 3]], offset=21).array, t.array[2:6, 1:8:3])
+    flat = tensor(4, 8, memory="hbm")
+    assert np.array_equal(flat.ap([[0, 3], [1, 8]], offset=8).array, np.repeat(flat.array[1:2], 3, axis=0))
