@@ -14,7 +14,7 @@ OPTIONS_ONLY = frozenset({"device_print"})
 
 
 def status(module: ModuleType, label: str, name: str) -> str:
-    """ "executed", or why it is refused."""
+    """What happens to a name: executed, or why it is refused."""
     if label == "nki.collectives" and name in collectives.NAMES:
         return "refused: a launch here is one rank"
     if not hasattr(module, name):
