@@ -39,6 +39,16 @@ def profiled(run: Run) -> dict[str, Launch]:
     return named
 
 
+def like(asked: str, named: Mapping[str, Launch]) -> str | None:
+    """The launch of that name, else one that fills the same slot of the same phase in another way."""
+    if asked in named:
+        return asked
+    phase, _, rest = asked.partition("/")
+    slot = rest.partition("/")[0]
+    fits = (name for name, launch in named.items() if launch.phase == phase and slot in launch.covers)
+    return next(fits, None)
+
+
 def label(launch: Launch) -> str:
     """A launch in a picker."""
     bucket = f" · bucket {launch.bucket}" if launch.bucket else ""

@@ -346,3 +346,11 @@ def test_a_baseline_is_that_of_the_same_work(filled: Store) -> None:
     for run in runs:
         found = query.baseline_of(run, runs, baselines)
         assert (found.run_id if found else None) == filled.baseline_of(run.run_id)
+
+
+def test_the_kernel_page_follows_the_slot_to_another_run(filled: Store, opened: Open) -> None:
+    baseline = next(run.run_id for run in filled.runs() if run.label == "baseline")
+    test = opened(filled.path, "kernel", run=baseline, kernel="decode/experts_decode/prefetched")
+    html(test)
+    assert not test.warning
+    assert test.selectbox(key="pick_kernel").value == "decode/experts_decode/baseline"

@@ -104,6 +104,14 @@ def details(row: Row, view: View, base: Run) -> None:
             utilization(a, b), alt=f"Active time of each engine in A and B, {row.label}", key="engines"
         )
         pieces.show(moves.both_sides(row))
+        if row.candidate and row.candidate.profile_ids:
+            kernel = f"{row.phase}/{row.slots[0]}/{row.candidate.variants[0]}"
+            st.page_link(
+                "app_pages/kernel.py",
+                label=f"Why {row.label} takes its time in B",
+                icon=":material/memory:",
+                query_params=selection.address(view, kernel=kernel),
+            )
     with right:
         st.markdown("##### Source, A to B")
         changed = [source.kernels_diff(row, base, view.run), source.helpers_diff(row, base, view.run)]

@@ -34,11 +34,12 @@ def picked(view: View) -> tuple[Launch, Profile]:
         st.info("No launch of this run was profiled: its times are estimates.", icon=":material/info:")
         st.stop()
     asked = selection.asked("kernel")
-    if asked and asked not in named:
+    found = launches.like(asked, named) if asked else None
+    if asked and found is None:
         st.warning(
             f"{view.run.label} has no launch {asked}; here is its longest.", icon=":material/link_off:"
         )
-    chosen = asked if asked in named else next(iter(named))
+    chosen = found or next(iter(named))
     labels = {key: launches.label(launch) for key, launch in named.items()}
     selection.choice("kernel", "Kernel", labels, chosen)
     launch = named[chosen]
