@@ -108,7 +108,7 @@ def _difference(view: View, run: Run) -> dict[str, Any]:
 
 def base_for(view: View, run: Run) -> Run | None:
     """The picked baseline where it ran the same work, else the one marked for the run's own work."""
-    if view.base and (view.base.target, view.base.prompt) == (run.target, run.prompt):
+    if view.base and query.same_work(view.base, run):
         return view.base
     return query.baseline_of(run, view.runs, view.baselines)
 

@@ -90,7 +90,12 @@ def baselines(path: Path, version: Version) -> frozenset[str]:  # noqa: ARG001
 
 def baseline_of(run: Run, every: Iterable[Run], baselines: Container[str]) -> Run | None:
     """The run marked as the baseline of a run's target and prompt (or kernel); `every` is newest first."""
-    return next((each for each in every if each.run_id in baselines and _work(each) == _work(run)), None)
+    return next((each for each in every if each.run_id in baselines and same_work(each, run)), None)
+
+
+def same_work(a: Run, b: Run) -> bool:
+    """Whether two runs share a baseline: one prompt on one target, or the same kernel on it."""
+    return _work(a) == _work(b)
 
 
 def _work(run: Run) -> tuple[object, ...]:

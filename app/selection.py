@@ -13,7 +13,8 @@ from app import query, style
 from collectors.errors import CollectorError, RunNotFound
 from collectors.records import Run
 
-RUN, BASE = "run", "base"
+RUN, BASE, FORMULA = "run", "base", "formula"
+DEFAULT_FORMULA: Formula = "final"
 PARTS = ("window", "row")
 REFRESH_S = 2.0
 
@@ -85,12 +86,27 @@ def _pick() -> View:
     by_id = {run.run_id: run for run in every}
     run = by_id[_wanted(path, RUN, by_id) or every[0].run_id]
     _announce(every, run)
-    base = by_id.get(_wanted(path, BASE, by_id) or "") or query.baseline_of(run, every, baselines)
+    base = _base(path, by_id, run, baselines)
     _pickers(every, run, base, baselines)
+    remember(**{BASE: base.run_id if base else None, RUN: run.run_id})
     return View(path, version, every, run, base, baselines)
 
 
-def _wanted(path: Path, key: str, known: dict[str, Run]) -> str | None:
+def _base(path: Path, by_id: Mapping[str, Run], run: Run, baselines: frozenset[str]) -> Run | None:
+    """The baseline picked, else the one marked for the run's work.
+
+    Where only the run was picked anew and it did other work than the baseline, its own baseline takes over.
+    """
+    own = query.baseline_of(run, by_id.values(), baselines)
+    picked = by_id.get(_wanted(path, BASE, by_id) or "")
+    before, stayed = (st.session_state.get(f"picked_{key}") for key in (RUN, BASE))
+    is_left_over = before not in (None, run.run_id) and picked is not None and picked.run_id == stayed
+    if picked is None or (is_left_over and own and not query.same_work(picked, run)):
+        return own
+    return picked
+
+
+def _wanted(path: Path, key: str, known: Mapping[str, Run]) -> str | None:
     """The run id the URL names (by id, label or position), else the one picked on the page before."""
     wanted = asked(key)
     if not wanted or wanted in known:
@@ -133,24 +149,32 @@ def choice(key: str, label: str, names: Mapping[str, str], chosen: str | None) -
         on_change=_to_url,
         args=(key,),
     )
-    if chosen is not None:
-        st.session_state[f"picked_{key}"] = chosen
-        if st.query_params.get(key) != chosen:
-            st.query_params[key] = chosen
+
+
+def remember(**choices: str | None) -> None:
+    """Keep what is chosen for the next page, and put what is new of it in the URL at once."""
+    known = {key: chosen for key, chosen in choices.items() if chosen is not None}
+    st.session_state.update({f"picked_{key}": chosen for key, chosen in known.items()})
+    if any(st.query_params.get(key) != chosen for key, chosen in known.items()):
+        st.query_params.update(known)
 
 
 def formula() -> Formula:
     """The choice between the challenge's two formulas for points, kept in the URL."""
-    chosen: Formula | None = st.segmented_control(
+    chosen = next((each for each in FORMULAS if each == asked(FORMULA)), DEFAULT_FORMULA)
+    st.session_state[f"pick_{FORMULA}"] = chosen
+    st.segmented_control(
         "Points by formula",
         list(FORMULAS),
-        default="final",
         required=True,
-        key="formula",
-        bind="query-params",
+        key=f"pick_{FORMULA}",
+        on_change=_to_url,
+        args=(FORMULA,),
         help="\n\n".join(f"{key}: {text}" for key, text in FORMULAS.items()),
     )
-    return chosen or "final"
+    if chosen != DEFAULT_FORMULA or FORMULA in st.query_params:
+        remember(**{FORMULA: chosen})
+    return chosen
 
 
 def asked(key: str) -> str | None:

@@ -354,3 +354,27 @@ def test_the_kernel_page_follows_the_slot_to_another_run(filled: Store, opened: 
     html(test)
     assert not test.warning
     assert test.selectbox(key="pick_kernel").value == "decode/experts_decode/baseline"
+
+
+def test_the_formula_stays_from_page_to_page(filled: Store, opened: Open) -> None:
+    test = opened(filled.path, formula="first")
+    test.switch_page("app_pages/compare.py").run()
+    test.switch_page("app_pages/rewrite.py").run()
+    assert "TTFT ratio" in " ".join(each.value for each in test.caption)
+    assert test.query_params["formula"] == "first"
+
+
+def test_a_formula_nobody_published_is_not_used(filled: Store, opened: Open) -> None:
+    assert "final formula" in html(opened(filled.path, formula="best"))
+
+
+def test_picking_a_run_of_other_work_brings_its_own_baseline(filled: Store, opened: Open) -> None:
+    base, other = factory.run("base of 0", prompt=0), factory.run("other of 0", prompt=0, speed=1.5)
+    filled.save(base)
+    filled.save(other)
+    filled.set_baseline(base.run_id)
+    test = opened(filled.path, "compare", run=filled.resolve("tuned"), base=filled.resolve("baseline/p3"))
+    test.selectbox(key="pick_run").select(other.run_id).run()
+    assert test.selectbox(key="pick_base").value == base.run_id
+    test.selectbox(key="pick_base").select(filled.resolve("tuned")).run()
+    assert "different prompts" in html(test)

@@ -42,6 +42,7 @@ def picked(view: View) -> tuple[Launch, Profile]:
     chosen = found or next(iter(named))
     labels = {key: launches.label(launch) for key, launch in named.items()}
     selection.choice("kernel", "Kernel", labels, chosen)
+    selection.remember(kernel=chosen)
     launch = named[chosen]
     return launch, view.run.profiles[launch.profile_id or ""]
 
