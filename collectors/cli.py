@@ -11,6 +11,7 @@ import typer
 
 from collectors.commands import app as app_verb
 from collectors.commands import baseline, bench_verb, compare, doctor, export, profile, rank, runs, show, sql
+from collectors.commands import fidelity as fidelity_verb
 from collectors.commands import import_ as import_verb
 from collectors.commands.screen import messages, print_json
 from collectors.errors import CollectorError
@@ -28,6 +29,7 @@ VERBS: tuple[Callable[..., Any], ...] = (
     export.export,
     sql.sql,
     bench_verb.bench,
+    fidelity_verb.fidelity,
     doctor.doctor,
     app_verb.app,
 )
