@@ -7,17 +7,19 @@ from pathlib import Path
 
 from collectors.errors import UnreadableInput
 from collectors.readers.assemble import run_of
-from collectors.readers.files import artifact
+from collectors.readers.files import artifact, digest
 from collectors.readers.full_json import read_full_json
+from collectors.readers.parquet_folder import parquet_files, read_parquet_folder
 from collectors.readers.reading import Reading
 from collectors.readers.recognise import Kind, recognise
 from collectors.readers.summary_json import read_summary_json
 from collectors.readers.summary_text import read_summary_text
-from collectors.records import Run
+from collectors.records import Artifact, Run
 
 PROFILES: Mapping[Kind, Callable[[Path, str], list[Reading]]] = {
     Kind.summary_json: read_summary_json,
     Kind.full_json: read_full_json,
+    Kind.parquet_folder: read_parquet_folder,
     Kind.summary_text: read_summary_text,
 }
 
@@ -38,5 +40,12 @@ def _read_one(path: Path) -> list[Run]:
     if not path.exists():
         raise UnreadableInput(f"there is no {path}", "check the path")
     kind = recognise(path)
-    own = artifact(path, kind)
-    return [run_of(reading, (own,)) for reading in PROFILES[kind](path, own.sha256)]
+    files = parquet_files(path) if path.is_dir() else [path]
+    artifacts = tuple(artifact(file, kind) for file in files)
+    identity = artifacts[0].sha256 if path.is_file() else _of_folder(artifacts)
+    return [run_of(reading, artifacts) for reading in PROFILES[kind](path, identity)]
+
+
+def _of_folder(artifacts: Sequence[Artifact]) -> str:
+    """Identity of a folder: its files' names and contents, wherever it lies."""
+    return digest(*(f"{Path(each.path).name}={each.sha256}" for each in artifacts))

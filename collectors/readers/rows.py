@@ -108,6 +108,7 @@ def from_rows(reading: Reading) -> dict[str, float]:
 
 
 def _working(rows: pa.Table) -> pa.Table:
+    rows = rows.select(["opcode", "start_ts", "end_ts"])
     return rows.filter(pc.invert(pc.is_in(rows["opcode"], pa.array(sorted(NOT_EXECUTION)))))
 
 
