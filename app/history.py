@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from analysis.comparability import git_of
+from analysis.headlines import Headline
 from analysis.score import Formula, Points, points
 from app import query, words
 from app.charts.staircase import Trial
@@ -37,13 +38,13 @@ def trials(view: View, formula: Formula) -> list[Trial]:
 
 def scored(view: View, run: Run, formula: Formula) -> Points:
     """A run's points."""
-    return points(query.summed(view.path, run, run.run_id), run, formula)
+    return points(query.summed(view.path, view.version)[run.run_id], run, formula)
 
 
 def _trial(view: View, run: Run, formula: Formula) -> Trial:
     when, about = f"{run.created_at:%d %b %H:%M}", f"{workload(run)} · {run.target} · {run.provenance}"
     if run.prompt is None:
-        time = query.summed(view.path, run, run.run_id).kernel_ns
+        time = query.summed(view.path, view.version)[run.run_id].kernel_ns
         value, low, high = (
             words.in_unit(end, "µs") for end in ((time.value, time.low, time.high) if time else (None,) * 3)
         )
@@ -56,7 +57,13 @@ def _trial(view: View, run: Run, formula: Formula) -> Trial:
 
 def rows(view: View, runs: Sequence[Run], formula: Formula) -> list[dict[str, Any]]:
     """The table of runs, in the order given."""
-    return [_row(view, run, formula) for run in runs]
+    bases = {run.run_id: base_for(view, run) for run in runs}
+    pairs = tuple((base.run_id, run_id) for run_id, base in bases.items() if base and base.run_id != run_id)
+    found = query.first_headlines(view.path, view.version, pairs)
+    moved = {run_id: headline for (_, run_id), headline in found.items()}
+    return [
+        _row(view, run, formula) | _difference(run, bases[run.run_id], moved.get(run.run_id)) for run in runs
+    ]
 
 
 def matches(run: Run, text: str) -> bool:
@@ -69,7 +76,7 @@ def matches(run: Run, text: str) -> bool:
 
 
 def _row(view: View, run: Run, formula: Formula) -> dict[str, Any]:
-    total = query.summed(view.path, run, run.run_id)
+    total = query.summed(view.path, view.version)[run.run_id]
     e2e_or_kernel = total.e2e_ns or total.kernel_ns
     return {
         "run_id": run.run_id,
@@ -85,17 +92,14 @@ def _row(view: View, run: Run, formula: Formula) -> dict[str, Any]:
         "kernel": words.in_unit(total.kernel_ns.value, "µs") if total.kernel_ns else None,
         "accuracy": ACCURACY[run.accuracy],
         "points": scored(view, run, formula).value,
-        **_difference(view, run),
     }
 
 
-def _difference(view: View, run: Run) -> dict[str, Any]:
-    base = base_for(view, run)
+def _difference(run: Run, base: Run | None, headline: Headline | None) -> dict[str, Any]:
     if base is None:
         return {"difference": None, "interval": "no baseline", "verdict": None}
     if base.run_id == run.run_id:
         return {"difference": None, "interval": "is the baseline", "verdict": None}
-    headline = query.first_headline(view.path, base, run, (base.run_id, run.run_id))
     if headline is None or headline.difference is None:
         return {"difference": None, "interval": "", "verdict": words.verdict("cannot tell")}
     change = headline.difference

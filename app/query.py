@@ -107,10 +107,10 @@ def resolve(path: Path, name: str) -> str:
     return _store(path).resolve(name)
 
 
-@st.cache_resource(max_entries=512, show_spinner=False)
-def summed(path: Path, _run: Run, run_id: str) -> Totals:  # noqa: ARG001
-    """A run's totals."""
-    return totals(_run)
+@st.cache_resource(max_entries=4, show_spinner=False)
+def summed(path: Path, version: Version) -> Mapping[str, Totals]:
+    """Totals by run id."""
+    return {run.run_id: totals(run) for run in runs(path, version)}
 
 
 @st.cache_resource(max_entries=512, show_spinner=False)
@@ -119,22 +119,22 @@ def compared(path: Path, _base: Run, _candidate: Run, ids: tuple[str, str]) -> C
     return compare(_base, _candidate)
 
 
-@st.cache_resource(max_entries=1024, show_spinner=False)
-def first_headline(path: Path, _base: Run, _candidate: Run, ids: tuple[str, str]) -> Headline | None:  # noqa: ARG001
-    """The first number two runs are compared by (ms per token, or a kernel's time), and nothing else.
+@st.cache_resource(max_entries=8, show_spinner=False)
+def first_headlines(
+    path: Path, version: Version, pairs: tuple[tuple[str, str], ...]
+) -> Mapping[tuple[str, str], Headline | None]:
+    """The first number of each pair of runs (base, candidate): time per token, or a kernel's time.
 
-    It is the one that `compared` gives, without the cost of its rows.
+    They are those that `compared` gives, without the cost of its rows.
     """
-    blocked = [each.sentence for each in unlikenesses(_base, _candidate) if each.severity == "blocks"]
-    sides = Sides(
-        base=_base,
-        candidate=_candidate,
-        before=summed(path, _base, _base.run_id),
-        after=summed(path, _candidate, _candidate.run_id),
-        groups=align(_base, _candidate),
-        shared=shares_simulator(_base, _candidate),
-        blocked="; ".join(blocked),
-    )
+    known, every = summed(path, version), {run.run_id: run for run in runs(path, version)}
+    return {(a, b): _first_headline(every[a], every[b], known[a], known[b]) for a, b in pairs}
+
+
+def _first_headline(base: Run, candidate: Run, before: Totals, after: Totals) -> Headline | None:
+    blocked = [each.sentence for each in unlikenesses(base, candidate) if each.severity == "blocks"]
+    groups, shared = align(base, candidate), shares_simulator(base, candidate)
+    sides = Sides(base, candidate, before, after, groups, shared, "; ".join(blocked))
     return next((each for each in headlines(sides, {}, {}) if each.key in FIRST), None)
 
 

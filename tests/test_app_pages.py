@@ -333,10 +333,12 @@ def test_kernel_shows_what_the_profiler_warned_of(filled: Store, opened: Open) -
 
 def test_the_table_of_runs_and_compare_agree(filled: Store) -> None:
     runs = filled.runs()
+    pairs = tuple((runs[-1].run_id, run.run_id) for run in runs[:-1])
+    quick = query.first_headlines(filled.path, query.version(filled.path), pairs)
     for run in runs[:-1]:
-        ids = (runs[-1].run_id, run.run_id)
-        quick = query.first_headline(filled.path, runs[-1], run, ids)
-        assert quick == next(each for each in compare(runs[-1], run).headlines if each.key == "decode")
+        assert quick[runs[-1].run_id, run.run_id] == next(
+            each for each in compare(runs[-1], run).headlines if each.key == "decode"
+        )
 
 
 def test_a_baseline_is_that_of_the_same_work(filled: Store) -> None:

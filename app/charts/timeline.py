@@ -109,10 +109,11 @@ def _told(rows: pa.Table) -> Array:
 def _tooltip(
     kind: str, busy: float, count: int, top: str | None, source: str | None, moved: float | None
 ) -> str:
+    # Written for thousands of cells a zoom.
     what = "instructions" if kind == "engine" else "transfers"
-    size = words.size(moved) if moved else None
-    said = (f"{busy:.0%} busy, {count} {what}", top, source, size)
-    return "<br>".join(line for line in said if line)
+    where = f"<br>{source}" if source else ""
+    size = f"<br>{moved / 1024:,.3g} KiB" if moved else ""
+    return f"{busy:.0%} busy, {count} {what}<br>{top or ''}{where}{size}"
 
 
 def _scale(lanes: Sequence[Lane]) -> list[tuple[float, str]]:
