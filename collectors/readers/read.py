@@ -7,6 +7,7 @@ from pathlib import Path
 
 from collectors.errors import UnreadableInput
 from collectors.readers.assemble import run_of
+from collectors.readers.contest import read_log, read_report, read_scores
 from collectors.readers.files import artifact, digest
 from collectors.readers.full_json import read_full_json
 from collectors.readers.parquet_folder import parquet_files, read_parquet_folder
@@ -21,6 +22,12 @@ PROFILES: Mapping[Kind, Callable[[Path, str], list[Reading]]] = {
     Kind.full_json: read_full_json,
     Kind.parquet_folder: read_parquet_folder,
     Kind.summary_text: read_summary_text,
+}
+
+CONTEST: Mapping[Kind, Callable[[Path, Artifact], list[Run]]] = {
+    Kind.benchmark_report: read_report,
+    Kind.score_csv: read_scores,
+    Kind.evaluation_log: read_log,
 }
 
 
@@ -42,6 +49,8 @@ def _read_one(path: Path) -> list[Run]:
     kind = recognise(path)
     files = parquet_files(path) if path.is_dir() else [path]
     artifacts = tuple(artifact(file, kind) for file in files)
+    if kind in CONTEST:
+        return CONTEST[kind](path, artifacts[0])
     identity = artifacts[0].sha256 if path.is_file() else _of_folder(artifacts)
     return [run_of(reading, artifacts) for reading in PROFILES[kind](path, identity)]
 
