@@ -111,6 +111,15 @@ def _known(base_ms: float | None) -> tuple[str, int | None]:
     return "unknown", None
 
 
+def _seq_len(latency_ms: float, tokens_per_s: float | None) -> int | None:
+    """The bucket nearest to throughput x latency (the challenge counts prompt and output), within a tenth.
+
+    It is no exact count: the throughput is of the mean latency, the latency the 99th percentile.
+    """
+    counted = (tokens_per_s or 0.0) * latency_ms / 1e3
+    return next((each for each in (64, 128, 256, 640) if abs(counted - each) < each / 10), None)
+
+
 def _float(row: Mapping[str, Any], name: str) -> float | None:
     try:
         return number(float(row[name]))
@@ -143,7 +152,7 @@ def _run(
         prompt=prompt,
         prompt_tokens=None,
         new_tokens=None,
-        seq_len=None,
+        seq_len=_seq_len(latency_ms, _float(row, "throughput")),
         batch=1,
         kernels={},
         accuracy=passed,
