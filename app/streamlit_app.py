@@ -1,4 +1,4 @@
-"""Navigation between the four pages, one question each."""
+"""Navigation between the pages, one question each."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ PAGES = (
     ("compare", "Compare", ":material/compare_arrows:", "Did it help, where, and am I sure?"),
     ("rewrite", "Rewrite next", ":material/format_list_numbered:", "Which kernel do I rewrite next?"),
     ("kernel", "Kernel", ":material/memory:", "Why is this kernel slow?"),
+    ("fidelity", "Fidelity", ":material/straighten:", "How true are the simulated times?"),
 )
 
 st.navigation(

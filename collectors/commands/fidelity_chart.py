@@ -11,6 +11,7 @@ from analysis.fidelity import Row
 WIDTH, HEIGHT = 640, 520
 LEFT, RIGHT, TOP, BOTTOM = 72, 16, 40, 52
 BAND = 0.25
+STEPS = (1, 2, 5)
 COLOURS = ("#8467d7", "#1f9d78", "#c79a1b", "#cf6ba9", "#2f9fc0", "#8893a2")
 MARGIN = 1.6
 """How far the axes reach beyond the smallest and the largest time, as a factor."""
@@ -30,7 +31,10 @@ def svg(rows: Sequence[Row]) -> str:
     ends = (10**low, 10**high)
     corners = [(end, end * side) for side in (1 - BAND, 1 + BAND) for end in ends]
     band = " ".join(f"{x(corners[at][0])},{y(corners[at][1])}" for at in (0, 1, 3, 2))
-    ticks = [10.0**power for power in range(math.ceil(low), math.floor(high) + 1)]
+    decades = range(math.floor(low), math.ceil(high) + 1)
+    ticks = [
+        step * 10.0**power for power in decades for step in STEPS if low <= math.log10(step) + power <= high
+    ]
     families = list(dict.fromkeys(row.family for row in rows))
     colour = {name: COLOURS[at % len(COLOURS)] for at, name in enumerate(families)}
     bottom, right = HEIGHT - BOTTOM, WIDTH - RIGHT

@@ -1,0 +1,144 @@
+"""How true are the simulated times?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from app import pieces, query, style, words
+from app.charts.fidelity import fidelity
+from collectors.errors import CollectorError
+from collectors.store.door import Store
+from collectors.store.fidelity import latest_fidelity
+
+Report = Mapping[str, Any]
+COMMAND = "collectors fidelity"
+GROUPS = (
+    ("validation", "predicted, no constant fitted to them", "Kernels whose times the model never saw."),
+    ("fitted", "predicted, fitted to their streams", "The quality of a fit, not of a prediction."),
+    ("stream", "streams replayed, fitted", "The compiler's own order, so only costs and waiting are judged."),
+)
+SIMULATED = "estimated: mean absolute relative error of simulated against published measured times"
+
+
+def report() -> Report:
+    """The last stored report; stops the page with a way out where there is none."""
+    try:
+        found = latest_fidelity(Store(query.database()))
+    except CollectorError as error:
+        st.error(query.explain(error), icon=":material/database_off:")
+        st.stop()
+    if found is None:
+        st.markdown(f"#### No fidelity report yet\n`{COMMAND}` predicts kernels whose times were measured:")
+        st.code(COMMAND, language="bash")
+        st.stop()
+    return found
+
+
+def answer(result: Report) -> None:
+    """Mean errors, of what the model never saw first."""
+    overall = result["overall"]
+    cards = [_card(overall[name], title, how) for name, title, how in GROUPS if name in overall]
+    if result["held_out_mape"] is not None:
+        how = "Each family scaled by what the others missed on average; constants are not fitted again."
+        cards.append(
+            pieces.card(
+                pieces.figure(words.percent(result["held_out_mape"]), "mean error", how),
+                pieces.soft("leave one family out"),
+            )
+        )
+    pieces.show(pieces.cards(cards))
+
+
+def _card(scores: Report, title: str, how: str) -> str:
+    inside = scores["inside"]
+    told = "" if inside is None else f", {words.percent(inside)} of measured times in their interval"
+    return pieces.card(
+        pieces.figure(words.percent(scores["mape"]), "mean error", f"{SIMULATED}. {how}"),
+        pieces.soft(f"{scores['count']} {title}"),
+        pieces.soft(f"worst {words.percent(scores['worst'])}{told}"),
+    )
+
+
+def kernels(rows: Sequence[Report]) -> pd.DataFrame:
+    """A row a measured kernel, times in µs and errors in percent."""
+    return pd.DataFrame(
+        {
+            "family": row["family"],
+            "kernel": row["name"],
+            "problem": row["problem"],
+            "measured by": row["method"],
+            "kind": row["role"],
+            "measured, µs": row["measured_ns"] / 1e3,
+            "list, µs": words.in_unit(row["list_ns"], "µs"),
+            "as written, µs": row["as_written_ns"] / 1e3,
+            "list error, %": words.hundred(row["list_error"]),
+            "as written error, %": words.hundred(row["as_written_error"]),
+            "low, µs": words.in_unit(row["low_ns"], "µs"),
+            "high, µs": words.in_unit(row["high_ns"], "µs"),
+            "inside": {None: None, True: "yes", False: "no"}[row["inside"]],
+        }
+        for row in rows
+    )
+
+
+def families(each: Sequence[Report]) -> pd.DataFrame:
+    """A row a family; Kendall's tau of 1 means the fastest variant is also predicted fastest, and so on."""
+    return pd.DataFrame(
+        {
+            "family": of["name"],
+            "rows": of["scores"]["count"],
+            "MAPE, %": words.hundred(of["scores"]["mape"]),
+            "worst, %": words.hundred(of["scores"]["worst"]),
+            "Kendall": of["kendall"],
+            "Kendall of variants": of["variants_kendall"],
+            "held out MAPE, %": words.hundred(of["held_out_mape"]),
+            "active fractions, points": of["scores"]["active_points"],
+        }
+        for of in each
+    )
+
+
+def table(frame: pd.DataFrame, key: str) -> None:
+    """A table whose numbers have three significant digits."""
+    numbers = {
+        name: st.column_config.NumberColumn(name, format="%.4g" if "µs" in name else "%.3g")
+        for name in frame.select_dtypes("number")
+    }
+    st.dataframe(frame, column_config=numbers, hide_index=True, placeholder=words.MISSING, key=key)
+
+
+def provenance(found: Report) -> None:
+    """When, with which machine table, and what of it was fitted."""
+    when = datetime.fromisoformat(found["created_at"])
+    lines = [f"{when:%d %b %Y %H:%M} UTC, simulator `{found['simulator'][7:19]}`"]
+    for target, facts in found["machines"].items():
+        kinds = ", ".join(f"{len(names)} {kind}" for kind, names in facts["constants"].items())
+        lines.append(f"machine table {target} `{facts['sha256'][:12]}`: {kinds} constants")
+    for method, each in found["around"].items():
+        lines.append(f"times by {method} contain {each['ns'] / 1e3:g} µs beside a kernel ({each['kind']})")
+    st.caption("  \n".join(lines))
+    fitted = {name for facts in found["machines"].values() for name in facts["constants"].get("fitted", ())}
+    if fitted:
+        with st.expander(f"The {len(fitted)} fitted constants"):
+            st.text(", ".join(sorted(fitted)))
+
+
+style.sheet()
+shown = report()
+outcome = shown["result"]
+if outcome["rows"]:
+    answer(outcome)
+    style.draw(fidelity(outcome["rows"]), "Predicted against measured times", "fidelity_chart")
+    st.caption("Hollow points: constants of the machine were fitted to this kernel. Band: ±25 %.")
+    table(kernels(outcome["rows"]), "fidelity_rows")
+    table(families(outcome["families"]), "fidelity_families")
+if outcome["skipped"]:
+    with st.expander(f"{len(outcome['skipped'])} measured rows were skipped"):
+        columns = ["family", "name", "problem", "reason"]
+        st.dataframe(pd.DataFrame(outcome["skipped"])[columns], hide_index=True, key="fidelity_skipped")
+provenance(shown)
