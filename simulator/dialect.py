@@ -122,9 +122,7 @@ def _from_file(path: Path) -> ModuleType:
     while (root / "__init__.py").is_file():
         parts.insert(0, root.name)
         root = root.parent
-    inserted = [str(root), str(path.parent)]
-    sys.path[:0] = inserted
-    try:
+    with _importable(parts[0], root, path.parent):
         if len(parts) > 1:
             return importlib.import_module(".".join(parts))
         spec = importlib.util.spec_from_file_location(path.stem, path)
@@ -133,6 +131,27 @@ def _from_file(path: Path) -> ModuleType:
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         return module
+
+
+@contextlib.contextmanager
+def _importable(package: str, *folders: Path) -> Iterator[None]:
+    """`folders` come first on the path, and a loaded package of the same name from elsewhere steps aside."""
+
+    def members() -> dict[str, ModuleType]:
+        return {n: m for n, m in sys.modules.items() if n.partition(".")[0] == package}
+
+    aside = members()
+    for name in aside:
+        del sys.modules[name]
+    added = [str(folder) for folder in folders]
+    sys.path[:0] = added
+    importlib.invalidate_caches()
+    try:
+        yield
     finally:
-        for folder in inserted:
+        for folder in added:
             sys.path.remove(folder)
+        if aside:
+            for name in members():
+                del sys.modules[name]
+            sys.modules.update(aside)

@@ -233,3 +233,18 @@ def test_an_installed_nki_comes_back_afterwards(monkeypatch: pytest.MonkeyPatch)
     with nki_modules():
         assert sys.modules["nki"] is not theirs
     assert sys.modules["nki"] is theirs
+
+
+def test_a_package_named_like_one_of_ours_loads_from_its_own_folder(tmp_path: Path) -> None:
+    package = tmp_path / "kernels"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "helper.py").write_text("FACTOR = 3.0\n")
+    (package / "theirs.py").write_text(
+        "import nki\nfrom kernels.helper import FACTOR\n\n@nki.jit\ndef factor():\n    return FACTOR\n"
+    )
+    import kernels
+
+    kernel = load(KernelRef("factor", file=str(package / "theirs.py")))
+    assert kernel() == 3.0
+    assert sys.modules["kernels"] is kernels
