@@ -21,6 +21,17 @@ DTYPES: dict[str, np.dtype[Any]] = {
 }
 
 
+_names: dict[np.dtype[Any], str] = {}
+
+
+def name_of(dtype: np.dtype[Any]) -> str:
+    """`dtype.name`, which NumPy works out anew each time, remembered."""
+    name = _names.get(dtype)
+    if name is None:
+        name = _names[dtype] = dtype.name
+    return name
+
+
 def dtype_of(value: Any) -> np.dtype[Any]:
     """The NumPy dtype of an NKI dtype, a NumPy dtype or a name."""
     if isinstance(value, np.dtype):

@@ -76,7 +76,7 @@ class NkiTensor:
     `dynamic` says the address came from data, and `steered` are the regions that data was read from.
     """
 
-    __slots__ = ("array", "buffer", "dynamic", "rows", "steered", "storage")
+    __slots__ = ("array", "buffer", "dynamic", "region", "rows", "steered", "storage")
 
     def __init__(
         self,
@@ -92,6 +92,7 @@ class NkiTensor:
         self.dynamic = dynamic
         self.steered = steered
         self.rows: Scatter | None = None
+        self.region: Region | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -271,7 +272,13 @@ def _reshaped(array: Array, shape: tuple[int, ...]) -> Array:
 
 
 def region_of(tensor: NkiTensor) -> Region:
-    """The bounding box of a view: exact unless it is strided."""
+    """The bounding box of a view, worked out once: exact unless the view is strided."""
+    if tensor.region is None:
+        tensor.region = _bounding_box(tensor)
+    return tensor.region
+
+
+def _bounding_box(tensor: NkiTensor) -> Region:
     storage, array = tensor.storage, tensor.array
     if tensor.rows is not None:
         return Region(storage.id, 0, storage.rows, 0, storage.row_bytes)

@@ -8,6 +8,7 @@ from types import FrameType
 from typing import Any, cast
 
 from simulator.errors import KernelRefused, SimulatorError
+from simulator.nki.dtypes import name_of
 from simulator.nki.initialised import is_written, mark_written
 from simulator.nki.tensor import NkiTensor, Storage, region_of
 from simulator.trace import Engine, Instruction, Source, Tensor, Transfer
@@ -190,7 +191,7 @@ def emit(
         opcode,
         partitions_of(dst or src),
         elements,
-        tuple([t.array.dtype.name for t in (*dst, *src)]),
+        tuple([name_of(t.array.dtype) for t in (*dst, *src)]),
         tuple([t.storage.memory for t in (*dst, *src)]),
         reads,
         tuple([region_of(t) for t in dst]),
