@@ -64,7 +64,7 @@ def _marks_of(tensor: NkiTensor) -> Any:
     storage, array = tensor.storage, tensor.array
     marks = _all_marks(storage)
     size = storage.data.itemsize
-    start = array.__array_interface__["data"][0] - storage.base
+    start = tensor.start
     if array.itemsize != size:
         return marks[start // size : -(-(start + array.nbytes) // size)]
     strides = tuple([stride // size for stride in array.strides])

@@ -41,7 +41,7 @@ def check_partitions(call: str, *tensors: NkiTensor) -> None:
         storage = tensor.storage
         if storage.memory == "hbm" or not tensor.array.ndim:
             continue
-        start = (tensor.array.__array_interface__["data"][0] - storage.base) // (storage.row_bytes or 1)
+        start = tensor.start // (storage.row_bytes or 1)
         if start == 0:
             continue
         count = tensor.array.shape[0]
@@ -117,7 +117,7 @@ def check_matmul(
 def check_bank(call: str, dst: NkiTensor) -> None:
     """One matmul writes within one 2 KiB PSUM bank."""
     storage = dst.storage
-    start = (dst.array.__array_interface__["data"][0] - storage.base) % storage.row_bytes
+    start = dst.start % storage.row_bytes
     used = dst.array.size // max(1, dst.array.shape[0]) * dst.array.itemsize
     if start // PSUM_BANK_BYTES != (start + used - 1) // PSUM_BANK_BYTES:
         raise refuse(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -40,7 +41,7 @@ class Storage:
 
     def __init__(self, data: Array, memory: Memory, name: str, *, filled: bool, core: int | None) -> None:
         self.data = data
-        self.base: int = data.__array_interface__["data"][0]
+        self.base: int = data.ctypes.data
         self.memory: Memory = memory
         self.name = name
         self.core = core
@@ -76,7 +77,7 @@ class NkiTensor:
     `dynamic` says the address came from data, and `steered` are the regions that data was read from.
     """
 
-    __slots__ = ("array", "buffer", "dynamic", "region", "rows", "steered", "storage")
+    __slots__ = ("array", "buffer", "dynamic", "offset", "region", "rows", "steered", "storage")
 
     def __init__(
         self,
@@ -93,6 +94,14 @@ class NkiTensor:
         self.steered = steered
         self.rows: Scatter | None = None
         self.region: Region | None = None
+        self.offset = -1
+
+    @property
+    def start(self) -> int:
+        """Bytes from the storage's first to the view's first, worked out once."""
+        if self.offset < 0:
+            self.offset = self.array.ctypes.data - self.storage.base
+        return self.offset
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -128,7 +137,7 @@ class NkiTensor:
         if not isinstance(key, tuple):
             key = (key,)
         _check_bounds(self, key)
-        return self._view(lambda a: a[key])
+        return NkiTensor(self.storage, self.array[key], self.buffer, self.dynamic, self.steered)
 
     def reshape(self, shape: tuple[int, ...]) -> NkiTensor:
         """The same elements in row-major order under another shape."""
@@ -190,7 +199,7 @@ class NkiTensor:
     ) -> NkiTensor:
         """A hardware access pattern: [stride, count] pairs in elements from `offset`."""
         storage, itemsize = self.storage, self.array.itemsize
-        start = self.array.__array_interface__["data"][0] - storage.base
+        start = self.start
         steered, dynamic = self.steered, self.dynamic
         if storage.memory == "hbm":
             strides = [stride * itemsize for stride, _ in pattern]
@@ -248,9 +257,10 @@ class NkiTensor:
 def _check_bounds(tensor: NkiTensor, key: tuple[Any, ...]) -> None:
     for size, part in zip(tensor.array.shape, key, strict=False):
         if isinstance(part, slice):
-            if part.stop is not None and part.stop > size:
+            stop = part.stop
+            if stop is not None and stop > size:
                 raise KernelRefused(
-                    f"slice end {part.stop} is over {size} in tensor {tensor.name!r}",
+                    f"slice end {stop} is over {size} in tensor {tensor.name!r}",
                     "stay inside its shape",
                     rule="bounds",
                 )
@@ -282,17 +292,23 @@ def _bounding_box(tensor: NkiTensor) -> Region:
     storage, array = tensor.storage, tensor.array
     if tensor.rows is not None:
         return Region(storage.id, 0, storage.rows, 0, storage.row_bytes)
-    start = array.__array_interface__["data"][0] - storage.base
-    row_bytes = storage.row_bytes
+    box = _box(tensor.start, array.itemsize, array.shape, array.strides, storage.row_bytes)
+    return Region(storage.id, *box)
+
+
+@lru_cache(maxsize=4096)
+def _box(
+    start: int, itemsize: int, shape: tuple[int, ...], strides: tuple[int, ...], row_bytes: int
+) -> tuple[int, int, int, int]:
+    """(row0, row1, byte0, byte1) of a strided view that begins `start` bytes into its storage."""
     rows = 0
-    inner = array.itemsize
-    for size, stride in zip(array.shape, array.strides, strict=True):
+    inner = itemsize
+    for size, stride in zip(shape, strides, strict=True):
         if stride >= row_bytes and stride % row_bytes == 0:
             rows += (size - 1) * (stride // row_bytes)
         else:
             inner += (size - 1) * stride
     row0, byte0 = divmod(start, row_bytes)
     if byte0 + inner <= row_bytes:
-        return Region(storage.id, row0, row0 + rows + 1, byte0, byte0 + inner)
-    last = (start + inner - 1) // row_bytes + rows
-    return Region(storage.id, row0, last + 1, 0, row_bytes)
+        return row0, row0 + rows + 1, byte0, byte0 + inner
+    return row0, (start + inner - 1) // row_bytes + rows + 1, 0, row_bytes
