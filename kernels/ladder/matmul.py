@@ -47,23 +47,34 @@ def hoisted(lhs_t: Any, rhs: Any) -> Any:
 
 
 @nki.jit
-def blocked(lhs_t: Any, rhs: Any, block: int = 2) -> Any:
-    """Blocks of `block` by `block` results share their tiles."""
+def blocked(lhs_t: Any, rhs: Any, block_rows: int = 8, block_columns: int = 2) -> Any:
+    """Blocks of results share their tiles, each tile brought by a transfer of its own."""
     depth, rows, columns, out = _problem(lhs_t, rhs)
-    for m in range(0, rows, P * block):
-        left = [_load(lhs_t, k, m, P * block) for k in range(0, depth, P)]
-        for n in range(0, columns, N * block):
-            right = [_load(rhs, k, n, N * block) for k in range(0, depth, P)]
-            for i in range(block):
-                for j in range(block):
-                    acc = nl.ndarray((P, N), dtype=nl.float32, buffer=nl.psum)
-                    for k in range(len(left)):
-                        nisa.nc_matmul(
-                            dst=acc,
-                            stationary=left[k][:, i * P : (i + 1) * P],
-                            moving=right[k][:, j * N : (j + 1) * N],
-                        )
-                    _store(out, m + i * P, n + j * N, acc)
+    high, wide = P * block_rows, N * block_columns
+    for m in range(0, rows, high):
+        left = [[_load(lhs_t, k, c, P) for c in range(m, m + high, P)] for k in range(0, depth, P)]
+        for n in range(0, columns, wide):
+            right = [[_load(rhs, k, c, N) for c in range(n, n + wide, N)] for k in range(0, depth, P)]
+            for i in range(block_rows):
+                for j in range(block_columns):
+                    pairs = [(left[k][i], right[k][j]) for k in range(len(left))]
+                    _store(out, m + i * P, n + j * N, _product(pairs))
+    return out
+
+
+@nki.jit
+def row_loads(lhs_t: Any, rhs: Any, block_rows: int = 8, block_columns: int = 2) -> Any:
+    """The same blocks, a whole row of a block brought by one transfer."""
+    depth, rows, columns, out = _problem(lhs_t, rhs)
+    high, wide = P * block_rows, N * block_columns
+    for m in range(0, rows, high):
+        left = [_load(lhs_t, k, m, high) for k in range(0, depth, P)]
+        for n in range(0, columns, wide):
+            right = [_load(rhs, k, n, wide) for k in range(0, depth, P)]
+            for i in range(0, high, P):
+                for j in range(0, wide, N):
+                    pairs = [(left[k][:, i : i + P], right[k][:, j : j + N]) for k in range(len(left))]
+                    _store(out, m + i, n + j, _product(pairs))
     return out
 
 
@@ -105,6 +116,13 @@ def _problem(lhs_t: Any, rhs: Any) -> tuple[int, int, int, Any]:
     columns = rhs.shape[1]
     out = nl.ndarray((rows, columns), dtype=lhs_t.dtype, buffer=nl.shared_hbm)
     return depth, rows, columns, out
+
+
+def _product(pairs: list[tuple[Any, Any]]) -> Any:
+    acc = nl.ndarray((P, N), dtype=nl.float32, buffer=nl.psum)
+    for stationary, moving in pairs:
+        nisa.nc_matmul(dst=acc, stationary=stationary, moving=moving)
+    return acc
 
 
 def _load(source: Any, row: int, column: int, width: int) -> Any:
