@@ -16,6 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from collectors.cli import main
+from collectors.errors import DeviceError
+from collectors.request import ProfileRequest
 from collectors.store.door import Store
 
 
@@ -316,3 +318,19 @@ def test_the_app_listens_on_loopback_unless_told() -> None:
     assert made[made.index("--server.address") + 1] == "127.0.0.1"
     assert made[-2:] == ["--db", "/data/runs.db"]
     assert (Path(made[made.index("run") + 1]) / "streamlit_app.py").exists()
+
+
+def test_a_prompt_that_fails_on_the_device_loses_none_before_it(
+    call: Call, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def collect(request: ProfileRequest, **_: Any) -> Any:
+        if request.prompt.number == 1:
+            raise DeviceError("the core was lost", "run it again")
+        return factory.run("measured", prompt=request.prompt.number)
+
+    monkeypatch.setattr("collectors.device.require_device", lambda: None)
+    monkeypatch.setattr("collectors.device.capture.collect", collect)
+    said = call("profile", "--prompt", "3", "--prompt", "1", "--backend", "neuron")
+    assert said.code != 0
+    assert "the core was lost" in said.err
+    assert [run.prompt for run in store.runs()] == [3]

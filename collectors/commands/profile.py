@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -91,9 +91,10 @@ def profile(
         asked = Asked(kernels, seq_len, batch, lnc, label, repeat, seed, accuracy)
         work = prompt_requests([] if all_prompts else prompt or [], asked, target.value, contest_dir, session)
     store = open_store(db)
-    runs = _measured(work, contest_dir) if on_device else _simulated(work)
-    for run in runs:
+    runs = []
+    for run in _measured(work, contest_dir) if on_device else _simulated(work):
         store.save(run)
+        runs.append(run)
     _show(runs, json=json, several=not kernel and len(runs) > 1)
 
 
@@ -209,7 +210,8 @@ def _simulated(work: Sequence[ProfileRequest] | KernelRequest) -> list[Run]:
         return [collect_kernel(work, tell)] if isinstance(work, KernelRequest) else collect_all(work, tell)
 
 
-def _measured(work: Sequence[ProfileRequest] | KernelRequest, contest_dir: Path | None) -> list[Run]:
+def _measured(work: Sequence[ProfileRequest] | KernelRequest, contest_dir: Path | None) -> Iterator[Run]:
+    """Each run as soon as it is measured, so that a later failure loses none before it."""
     from collectors.device.capture import collect
     from collectors.device.kernel import collect_kernel
     from collectors.device.settings import settings_from
@@ -223,8 +225,10 @@ def _measured(work: Sequence[ProfileRequest] | KernelRequest, contest_dir: Path 
                 say(f"{phase} {detail}".strip())
 
         if isinstance(work, KernelRequest):
-            return [collect_kernel(work, settings=settings, report=report)]
-        return [collect(request, settings=settings, report=report) for request in work]
+            yield collect_kernel(work, settings=settings, report=report)
+            return
+        for request in work:
+            yield collect(request, settings=settings, report=report)
 
 
 def _show(runs: Sequence[Run], *, json: bool, several: bool) -> None:
