@@ -13,10 +13,11 @@ from functools import partial
 from typing import Any
 
 from kernels import estimates, registry
+from kernels.arguments import arguments
 from kernels.errors import UnsupportedShape
 from kernels.estimates import Estimated
 from kernels.registry import Variant, kernel_choice, resolve
-from kernels.shapes import RANK, TOP_K, Shapes, Situation, arguments
+from kernels.shapes import RANK, TOP_K, Shapes, Situation
 
 PLUG_IN = ("NeuronQwen3MoeForCausalLM", "NeuronQwen3MoeModel", "Qwen3MoeInferenceConfig")
 """The classes the challenge's main.py loads; they exist where NxD Inference is installed."""

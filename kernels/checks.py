@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from kernels.arguments import arguments
 from kernels.references import Arguments, Array, probabilities, reference, tensor
 from kernels.registry import Variant, variant
-from kernels.shapes import RANK, Shapes, Situation, arguments
+from kernels.shapes import RANK, Shapes, Situation
 
 ATOL = 1e-5
 RTOL_BF16 = 1.6e-2

@@ -9,8 +9,8 @@ import nki.isa as nisa
 import nki.language as nl
 
 from kernels.blocks import BANK, P, constant, contract, core_of, share
+from kernels.columns import load_column, normalise_column, ones_matrix
 from kernels.expert_weights import sum_chosen
-from kernels.norm_qkv import load_column, normalise_column, ones_matrix
 from kernels.router import TOP_K, choose
 
 

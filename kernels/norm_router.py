@@ -9,7 +9,7 @@ import nki.isa as nisa
 import nki.language as nl
 
 from kernels.blocks import P, constant, contract, core_of, load_broadcast, token_share, transpose_interleaved
-from kernels.norm_qkv import load_column, normalise_column, ones_matrix
+from kernels.columns import load_column, normalise_column, ones_matrix
 from kernels.router import TOP_K, choose, store_choice
 
 

@@ -5,9 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from kernels.arguments import arguments
 from kernels.checks import Case, cases, judge
 from kernels.registry import PRESETS, VARIANTS, Variant, kernel_choice
-from kernels.shapes import RANK, Situation, arguments
+from kernels.shapes import RANK, Situation
 from kernels.small_model import check_small_model
 from simulator.api import KernelRef, Simulation, simulate
 from simulator.nki.execute import execute

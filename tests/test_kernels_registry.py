@@ -3,10 +3,10 @@ from __future__ import annotations
 import pytest
 
 from kernels import registry
+from kernels.arguments import MAKERS
 from kernels.errors import UnknownVariant
 from kernels.references import REFERENCES
 from kernels.registry import PRESETS, SLOTS, VARIANTS, kernel_choice, phases_of, resolve, variant
-from kernels.shapes import MAKERS
 from kernels.wiring import WIRING
 
 

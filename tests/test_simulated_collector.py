@@ -235,8 +235,9 @@ def norm(phase: str, tokens: int, count: int) -> PlannedLaunch:
 
 
 def norm_arguments(tokens: int, seed: int) -> dict[str, Any]:
+    from kernels.arguments import arguments
     from kernels.registry import variant
-    from kernels.shapes import RANK, Situation, arguments
+    from kernels.shapes import RANK, Situation
 
     at = Situation(tokens, tokens, 128, 0)
     return arguments(variant("input_norm", "baseline"), RANK, at, seed)

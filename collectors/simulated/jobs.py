@@ -59,7 +59,7 @@ class LaunchJob:
 
     def _data(self) -> str:
         """Identity of the arguments: what describes them and the source that makes them from it."""
-        return identity.maker_hash(self.make, self.seed) + identity.of_modules("kernels.shapes")
+        return identity.maker_hash(self.make, self.seed) + identity.of_modules("kernels.arguments")
 
     def _machine(self) -> tuple[object, ...]:
         return _machine(self.target, self.lnc)

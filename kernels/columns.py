@@ -1,0 +1,91 @@
+"""One token on 128 partitions: loads, sums over partitions, norm and rotation in column-major form."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import nki.isa as nisa
+import nki.language as nl
+
+from kernels.blocks import P, request_pieces
+
+
+def load_interleaved(weight: Any, first: int, size: int) -> Any:
+    """Columns first:first+size of weight [K, N] as [128, K / 128, size], K interleaved, in four transfers."""
+    depth = weight.shape[0] // P
+    tiles = nl.ndarray((P, depth, size), dtype=weight.dtype, buffer=nl.sbuf)
+    source = weight.reshape((P, depth, weight.shape[1]))[:, :, first : first + size]
+    request_pieces(tiles, source, max(1, depth // 4))
+    return tiles
+
+
+def load_column(row: Any) -> Any:
+    """A [1, K] row of HBM as [128, K / 128], K interleaved."""
+    depth = row.shape[1] // P
+    tile = nl.ndarray((P, depth), dtype=row.dtype, buffer=nl.sbuf)
+    nisa.dma_copy(
+        dst=tile, src=row.reshape((P, depth)), dge_mode=nisa.dge_mode.hwdge, engine=nisa.engine.scalar
+    )
+    return tile
+
+
+def ones_matrix() -> Any:
+    """[128, 128] fp32 of ones: as a stationary tile it puts the sum over partitions on every partition."""
+    ones = nl.ndarray((P, P), dtype=nl.float32, buffer=nl.sbuf)
+    nisa.memset(dst=ones, value=1.0, engine=nisa.engine.gpsimd)
+    return ones
+
+
+def inverse_rms(squares: Any, ones: Any, eps: Any, width: int) -> Any:
+    """1 / sqrt(sum over partitions of squares [128, n] / width + eps), on every partition [128, n]."""
+    n = squares.shape[1]
+    total = nl.ndarray((P, n), dtype=nl.float32, buffer=nl.psum)
+    nisa.nc_matmul(dst=total, stationary=ones, moving=squares)
+    scale = nl.ndarray((P, n), dtype=nl.float32, buffer=nl.sbuf)
+    nisa.activation(dst=scale, op=nl.rsqrt, data=total, scale=1.0 / width, bias=eps)
+    return scale
+
+
+def normalise_column(column: Any, gamma: Any, ones: Any, eps: Any, width: int) -> Any:
+    """RMSNorm of a column-major row [128, depth]; gamma in the same layout."""
+    depth = column.shape[1]
+    square = nl.ndarray((P, depth), dtype=nl.float32, buffer=nl.sbuf)
+    part = nl.ndarray((P, 1), dtype=nl.float32, buffer=nl.sbuf)
+    nisa.activation_reduce(dst=square, op=nl.square, data=column, reduce_op=nl.add, reduce_res=part)
+    scale = inverse_rms(part, ones, eps, width)
+    unit = nl.ndarray((P, depth), dtype=column.dtype, buffer=nl.sbuf)
+    nisa.scalar_tensor_tensor(
+        dst=unit, data=column, op0=nl.multiply, operand0=scale, op1=nl.multiply, operand1=gamma
+    )
+    return unit
+
+
+def half_turn(dtype: Any) -> Any:
+    """[128, 128] S with (S^T x)[d] = -x[d + 64] below 64 and x[d - 64] from 64 on."""
+    half = P // 2
+    zero = nl.ndarray((P, P), dtype=nl.float32, buffer=nl.sbuf)
+    nisa.memset(dst=zero, value=0.0, engine=nisa.engine.gpsimd)
+    upper = nl.ndarray((P, P), dtype=nl.float32, buffer=nl.sbuf)
+    both = nl.ndarray((P, P), dtype=nl.float32, buffer=nl.sbuf)
+    # value = row - column - 64 is zero where row = column + 64; not_equal keeps zero, else -1
+    nisa.affine_select(
+        dst=upper,
+        pattern=[[-1, P]],
+        offset=-half,
+        channel_multiplier=1,
+        on_true_tile=zero,
+        on_false_value=-1.0,
+        cmp_op=nl.not_equal,
+    )
+    nisa.affine_select(
+        dst=both,
+        pattern=[[-1, P]],
+        offset=half,
+        channel_multiplier=1,
+        on_true_tile=upper,
+        on_false_value=1.0,
+        cmp_op=nl.not_equal,
+    )
+    turn = nl.ndarray((P, P), dtype=dtype, buffer=nl.sbuf)
+    nisa.tensor_copy(dst=turn, src=both, engine=nisa.engine.gpsimd)
+    return turn
