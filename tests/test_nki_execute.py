@@ -153,7 +153,6 @@ REFUSED = {
     "across_banks": "psum-bank",
     "matmul_to_sbuf": "operand-memory",
     "reads_nothing": "uninitialised",
-    "reads_half": "uninitialised",
     "fills_sbuf": "sbuf-capacity",
     "fills_psum": "psum-capacity",
     "gpsimd_on_psum": "gpsimd-psum",
@@ -171,6 +170,12 @@ def test_what_the_hardware_refuses_is_refused_with_rule_file_and_line(function: 
     assert Path(caught.value.file).name == "nki_kernels.py"
     assert caught.value.line > 0
     assert caught.value.hint
+
+
+def test_reading_a_tile_written_in_part_is_a_warning_with_file_and_line() -> None:
+    trace = run("reads_half", x=X)
+    [warning] = trace.warnings
+    assert "nki_kernels.py:168: tensor_scalar reads" in warning
 
 
 def test_trn2_takes_narrower_moving_tiles_than_trn3() -> None:

@@ -139,7 +139,7 @@ def _place(error: BaseException) -> tuple[str, int]:
 def _trace(launch: Launch, function: Callable[..., Any], outcome: Any) -> Trace:
     returned = () if outcome is None else outcome if isinstance(outcome, tuple | list) else (outcome,)
     outputs = [value for value in returned if isinstance(value, NkiTensor)]
-    warnings = []
+    warnings = list(launch.unwritten.values())
     for tensor in outputs:
         launch.tensors[tensor.storage.id].role = "output"
         if tensor.storage.memory != "hbm":

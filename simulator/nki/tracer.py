@@ -29,6 +29,7 @@ class Launch:
         self.shared: dict[tuple[str, int], Storage] = {}
         self.handover = Handover(lnc)
         self.steering: set[str] = set()
+        self.unwritten: dict[tuple[int, Source], str] = {}
 
     def add_storage(self, storage: Storage) -> None:
         """Give a storage its id and its row in the trace."""
@@ -172,11 +173,7 @@ def emit(
     launch = program.launch
     for tensor in src:
         if not tensor.storage.filled and not is_written(tensor):
-            raise KernelRefused(
-                f"{call} reads {tensor.storage.name!r} where nothing was written",
-                "write the tile first (memset, dma_copy)",
-                rule="uninitialised",
-            )
+            _reads_unwritten(launch, call, tensor)
     for tensor in dst:
         mark_written(tensor)
     if not launch.record:
@@ -206,6 +203,21 @@ def emit(
     )
     instructions.append(instruction)
     return Handle(instruction)
+
+
+def _reads_unwritten(launch: Launch, call: str, tensor: NkiTensor) -> None:
+    """Refuse to read a tensor nothing wrote; of one written in part the hardware reads what was there before."""
+    name = tensor.storage.name
+    if tensor.storage.marks is None:
+        raise KernelRefused(
+            f"{call} reads {name!r}, which nothing was written to",
+            "write the tile first (memset, dma_copy)",
+            rule="uninitialised",
+        )
+    at = launch.sources[location(launch)]
+    launch.unwritten[tensor.storage.id, at] = (
+        f"{at.file}:{at.line}: {call} reads elements of {name!r} that were never written: zeros here, anything there"
+    )
 
 
 def free_elements(tensor: NkiTensor) -> int:

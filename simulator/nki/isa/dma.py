@@ -50,7 +50,7 @@ def dma_copy(
 
 def _resolved(mode: Dge, engine: Engine, indirect: bool) -> tuple[str, str]:
     """Descriptor mode and triggering engine; only software descriptors can gather or scatter."""
-    asked = mode.name
+    asked = Dge(mode).name
     if asked == "unknown":
         asked = "hwdge" if engine.name in HARDWARE_TRIGGERS and not indirect else "swdge"
     if asked == "hwdge" and indirect:
