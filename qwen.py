@@ -154,7 +154,7 @@ def _kernel_row(kernel: Variant, phase: str, at: Situation, bucket: int | None, 
         module=kernel.module,
         function=kernel.function,
         arguments=partial(arguments, kernel, RANK, at),
-        macs=sum(macs(slot, RANK, at.tokens, at.bucket, kernel.name) for slot in kernel.covers),
+        macs=sum(macs(slot, RANK, at.tokens, at.bucket, kernel.base) for slot in kernel.covers),
     )
 
 

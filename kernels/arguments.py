@@ -236,5 +236,5 @@ MAKERS: Mapping[str, Maker] = {
 
 
 def arguments(kernel: Variant, shapes: Shapes, at: Situation, seed: int) -> Arguments:
-    """Arguments by parameter name for one launch of `kernel`."""
-    return MAKERS[kernel.function](shapes, at, seed)
+    """Arguments by parameter name for one launch of `kernel`, its settings among them."""
+    return MAKERS[kernel.function](shapes, at, seed) | dict(kernel.settings)

@@ -116,8 +116,19 @@ def load_weight_tiles(weight: Any, start: int, size: int) -> Any:
     return tile
 
 
-def request_pieces(tiles: Any, source: Any, piece: int) -> None:
-    """tiles [128, depth, n] from HBM in pieces of the depth, taking turns on a hardware and a software queue.
+def copy_weights(queues: str, turn: int, dst: Any, src: Any) -> None:
+    """A weight transfer, its descriptors written by hardware (triggered by the sync engine) or by GpSimd.
+
+    `queues` "both" takes turns, even ones on hardware; "hardware" and "software" stay with one.
+    """
+    if queues == "hardware" or (queues == "both" and turn % 2 == 0):
+        nisa.dma_copy(dst=dst, src=src, dge_mode=nisa.dge_mode.hwdge, engine=nisa.engine.sync)
+    else:
+        nisa.dma_copy(dst=dst, src=src, dge_mode=nisa.dge_mode.swdge)
+
+
+def request_pieces(tiles: Any, source: Any, piece: int, queues: str = "both") -> None:
+    """tiles [128, depth, n] from HBM in pieces of the depth, on the queues `copy_weights` takes.
 
     Compute can start on the first piece while later ones arrive, at no cost in descriptor size.
     """
@@ -125,15 +136,7 @@ def request_pieces(tiles: Any, source: Any, piece: int) -> None:
     for place in range((depth + piece - 1) // piece):
         low = place * piece
         high = min(depth, low + piece)
-        if place % 2 == 0:
-            nisa.dma_copy(
-                dst=tiles[:, low:high, :],
-                src=source[:, low:high, :],
-                dge_mode=nisa.dge_mode.hwdge,
-                engine=nisa.engine.sync,
-            )
-        else:
-            nisa.dma_copy(dst=tiles[:, low:high, :], src=source[:, low:high, :], dge_mode=nisa.dge_mode.swdge)
+        copy_weights(queues, place, tiles[:, low:high, :], source[:, low:high, :])
 
 
 def contract(turned: Any, weight: Any, tokens: int, start: int, size: int) -> Any:

@@ -8,7 +8,16 @@ import nki
 import nki.isa as nisa
 import nki.language as nl
 
-from kernels.blocks import BANK, P, contract, load_scalar, load_weight_tiles, share, transpose_tokens
+from kernels.blocks import (
+    BANK,
+    P,
+    contract,
+    copy_weights,
+    load_scalar,
+    load_weight_tiles,
+    share,
+    transpose_tokens,
+)
 
 
 def _load_position(x: Any, position: Any) -> Any:
@@ -47,17 +56,15 @@ def lm_head(x: Any, weight: Any, position: Any) -> Any:
     return out
 
 
-WIDE = 4 * BANK  # 4 KiB of bf16 per descriptor
-BUFFERS = 3  # groups of columns in flight: 3 x 64 KiB per partition for Qwen3-30B-A3B
-
-
 @nki.jit
-def lm_head_wide(x: Any, weight: Any, position: Any) -> Any:
+def lm_head_wide(
+    x: Any, weight: Any, position: Any, columns: int = 2048, buffers: int = 3, queues: str = "both"
+) -> Any:
     """`lm_head` with one 4 KiB-descriptor transfer per 2048 columns, alternating between two queues.
 
     The transfer of a group of columns is split over a hardware and a software queue, the hidden dimension is
     interleaved so x needs no transpose, and four PSUM banks take turns. Bound by HBM bandwidth. SBUF holds
-    three groups (192 KiB per partition), so nothing else fits beside it.
+    three groups (192 KiB per partition for Qwen3-30B-A3B), so nothing else fits beside it.
     """
     tokens, hidden = x.shape
     vocabulary = weight.shape[1]
@@ -76,23 +83,14 @@ def lm_head_wide(x: Any, weight: Any, position: Any) -> Any:
         engine=nisa.engine.scalar,
     )
     first, size = share(vocabulary)
-    buffers = []
-    for _ in range(BUFFERS):
-        buffers.append(nl.ndarray((P, depth, min(WIDE, size)), dtype=weight.dtype, buffer=nl.sbuf))
-    for start in range(first, first + size, WIDE):
-        group = min(WIDE, first + size - start)
-        tiles = buffers[((start - first) // WIDE) % BUFFERS]
-        nisa.dma_copy(
-            dst=tiles[:, 0:half, 0:group],
-            src=rows[:, 0:half, start : start + group],
-            dge_mode=nisa.dge_mode.hwdge,
-            engine=nisa.engine.sync,
-        )
-        nisa.dma_copy(
-            dst=tiles[:, half:depth, 0:group],
-            src=rows[:, half:depth, start : start + group],
-            dge_mode=nisa.dge_mode.swdge,
-        )
+    flight = []
+    for _ in range(buffers):
+        flight.append(nl.ndarray((P, depth, min(columns, size)), dtype=weight.dtype, buffer=nl.sbuf))
+    for start in range(first, first + size, columns):
+        group = min(columns, first + size - start)
+        tiles = flight[((start - first) // columns) % buffers]
+        copy_weights(queues, 0, tiles[:, 0:half, 0:group], rows[:, 0:half, start : start + group])
+        copy_weights(queues, 1, tiles[:, half:depth, 0:group], rows[:, half:depth, start : start + group])
         result = nl.ndarray((1, group), dtype=nl.float32, buffer=nl.sbuf)
         for offset in range(0, group, BANK):
             width = min(BANK, group - offset)

@@ -5,11 +5,12 @@ Nothing here imports a kernel: `nki` exists only on a device or inside the simul
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from kernels.errors import UnknownVariant
+from kernels.parameters import SEPARATOR, Parameter, Settings, read_settings, spelled
 
 SLOTS = (
     "input_norm",
@@ -48,7 +49,8 @@ class Variant:
 
     `covers` lists the slots it fills at once, itself among them. `phases` are those it can run in; in another
     phase the baseline of its slots runs. Beyond `max_tokens` tokens the variant named `beyond` takes its
-    place. `summary` says the idea in one sentence.
+    place. `summary` says the idea in one sentence. `parameters` are the keyword arguments a search
+    may vary; `settings` are those that differ from their defaults, and part of the name.
     """
 
     slot: str
@@ -60,12 +62,23 @@ class Variant:
     phases: tuple[str, ...] = ("prefill", "decode")
     max_tokens: int | None = None
     beyond: str = "baseline"
+    parameters: tuple[Parameter, ...] = ()
+    settings: Settings = ()
+
+    @property
+    def base(self) -> str:
+        """The name without settings."""
+        return self.name.partition(SEPARATOR)[0]
 
 
 def _baseline(slot: str, module: str, summary: str) -> Variant:
     phases = PHASES_OF.get(slot, ("prefill", "decode"))
     return Variant(slot, "baseline", f"kernels.{module}", module, (slot,), summary, phases)
 
+
+QUEUES = Parameter(
+    "queues", ("both", "hardware", "software"), "both", "who writes descriptors of weight transfers"
+)
 
 VARIANTS: tuple[Variant, ...] = (
     _baseline("input_norm", "rmsnorm", "Tokens on partitions, the row in one pass."),
@@ -177,6 +190,11 @@ VARIANTS: tuple[Variant, ...] = (
         "lm_head_wide",
         ("lm_head",),
         "4 KiB descriptors over two queues, the hidden dimension interleaved.",
+        parameters=(
+            Parameter("columns", (512, 1024, 2048), 2048, "columns of the vocabulary per transfer"),
+            Parameter("buffers", (2, 3, 4, 6), 3, "groups of columns in flight"),
+            QUEUES,
+        ),
     ),
 )
 
@@ -209,13 +227,21 @@ def variants_of(slot: str) -> tuple[Variant, ...]:
 
 
 def variant(slot: str, name: str) -> Variant:
-    """The variant of `slot` called `name`; raises `UnknownVariant`."""
+    """The variant of `slot` called `name`, a plain name or one with settings as in "wide:buffers=4"; raises
+    `UnknownVariant`.
+    """
     candidates = variants_of(slot)
+    base, *settings = name.split(SEPARATOR)
     for candidate in candidates:
-        if candidate.name == name:
-            return candidate
+        if candidate.name == base:
+            return _set(candidate, settings)
     known = ", ".join(v.name for v in candidates)
-    raise UnknownVariant(f"slot {slot!r} has no variant {name!r}", f"its variants are {known}")
+    raise UnknownVariant(f"slot {slot!r} has no variant {base!r}", f"its variants are {known}")
+
+
+def _set(chosen: Variant, texts: Sequence[str]) -> Variant:
+    settings = read_settings(f"{chosen.slot}={chosen.name}", chosen.parameters, texts)
+    return replace(chosen, name=spelled(chosen.name, settings), settings=settings)
 
 
 def phases_of(slot: str) -> tuple[str, ...]:
@@ -225,7 +251,8 @@ def phases_of(slot: str) -> tuple[str, ...]:
 
 def kernel_choice(text: str) -> dict[str, str]:
     """Slot to variant name for "baseline", "tuned", or "SLOT=VARIANT,..." over the baseline (or over a preset
-    named first, as in "tuned,o_proj=baseline"). Raises `UnknownVariant`.
+    named first, as in "tuned,o_proj=baseline"). A variant may have settings, as in
+    "lm_head=wide:buffers=4". Raises `UnknownVariant`.
     """
     choice = dict(PRESETS["baseline"])
     for place, part in enumerate(p.strip() for p in text.split(",")):

@@ -60,10 +60,10 @@ names its results get. "added" goes into the residual stream."""
 
 
 def named_arguments(kernel: Variant, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments of `kernel` by parameter name, out of values by name."""
+    """Arguments of `kernel` by parameter name, out of values by name; its settings among them."""
     parameters, _ = WIRING[kernel.slot, kernel.function]
     pairs = [(part.partition("=")[0], part.partition("=")[2] or part) for part in parameters.split()]
-    return {name: values[source] for name, source in pairs}
+    return {name: values[source] for name, source in pairs} | dict(kernel.settings)
 
 
 def named_results(kernel: Variant, results: Sequence[Any]) -> dict[str, Any]:

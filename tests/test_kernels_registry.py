@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+import inspect
+
 import pytest
 
 from kernels import registry
-from kernels.arguments import MAKERS
+from kernels.arguments import MAKERS, arguments
 from kernels.errors import UnknownVariant
 from kernels.references import REFERENCES
-from kernels.registry import PRESETS, SLOTS, VARIANTS, kernel_choice, phases_of, resolve, variant
+from kernels.registry import PRESETS, SLOTS, VARIANTS, Variant, kernel_choice, phases_of, resolve, variant
+from kernels.shapes import RANK, Situation
 from kernels.wiring import WIRING
+from simulator.api import KernelRef
+from simulator.dialect import load
 
 
 def test_every_slot_has_a_baseline() -> None:
@@ -79,3 +84,45 @@ def test_a_variant_that_covers_all_of_another_takes_its_place() -> None:
     assert decode["experts_decode"] == "routed"
     assert "router" not in decode
     assert {v.slot: v.name for v in resolve(choice, "prefill")}["router"] == "fused"
+
+
+TUNABLE = [one for one in VARIANTS if one.parameters]
+
+
+@pytest.mark.parametrize("one", TUNABLE, ids=lambda v: f"{v.slot}={v.name}")
+def test_a_declared_parameter_is_a_keyword_of_the_kernel_with_the_same_default(one: Variant) -> None:
+    function = load(KernelRef(one.function, module=one.module))
+    signature = inspect.signature(getattr(function, "func", function))
+    for parameter in one.parameters:
+        assert signature.parameters[parameter.name].default == parameter.default
+        assert parameter.default in parameter.choices
+        assert len(set(parameter.choices)) == len(parameter.choices) > 1
+
+
+def test_a_variant_with_settings_runs_with_them_and_keeps_its_place() -> None:
+    one = variant("lm_head", "wide:queues=software:buffers=4")
+    assert one.name == "wide:buffers=4:queues=software"
+    assert one.base == "wide"
+    made = arguments(one, RANK, Situation(1, 1, 128, 0), 0)
+    assert (made["buffers"], made["queues"]) == (4, "software")
+    assert "columns" not in made
+    assert kernel_choice("tuned,lm_head=wide:buffers=4")["lm_head"] == "wide:buffers=4"
+
+
+def test_a_setting_that_is_the_default_leaves_no_trace() -> None:
+    assert variant("lm_head", "wide:buffers=3") == variant("lm_head", "wide")
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("wide:depth=4", "its parameters are: columns, buffers, queues"),
+        ("wide:buffers=5", "its choices are 2, 3, 4, 6"),
+        ("wide:buffers", "its choices are 2, 3, 4, 6"),
+        ("baseline:buffers=2", "its parameters are: none"),
+    ],
+)
+def test_a_setting_that_does_not_exist_names_those_that_do(name: str, told: str) -> None:
+    with pytest.raises(UnknownVariant) as caught:
+        variant("lm_head", name)
+    assert caught.value.hint == told
