@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from kernels.layouts import o_proj_by_core, qkv_by_core
 from kernels.registry import Variant
 from kernels.shapes import (
     BF16,
@@ -124,6 +125,18 @@ def _o_proj_args(shapes: Shapes, at: Situation, seed: int) -> Arguments:
     }
 
 
+def _attention_block_args(shapes: Shapes, at: Situation, seed: int) -> Arguments:
+    fused = _fused_qkv_args(shapes, at, seed)
+    weight = fused.pop("weight")
+    return fused | {
+        "qkv": qkv_by_core(weight),
+        **_caches(shapes, at, seed),
+        "position": _row(at),
+        "o_proj": np.ascontiguousarray(o_proj_by_core(_o_proj_args(shapes, at, seed)["weight"])),
+        "bucket": at.bucket,
+    }
+
+
 def _router_weight(shapes: Shapes, seed: int) -> Array:
     return normal(seed, "router", (shapes.hidden, shapes.experts), 2.0 * shapes.hidden**-0.5)
 
@@ -217,6 +230,7 @@ MAKERS: Mapping[str, Maker] = {
     "attention_prefill_diagonal": _attention_prefill_args,
     "attention_decode": _attention_decode_args,
     "attention_decode_cached": _attention_cached_args,
+    "attention_block": _attention_block_args,
     "o_proj": _o_proj_args,
     "o_proj_interleaved": _o_proj_args,
     "router": _router_args,

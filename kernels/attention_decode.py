@@ -12,11 +12,16 @@ from kernels.attention_prefill import divide, softmax_numerator
 from kernels.blocks import BANK, MASKED, P, core_of, load, load_scalar, share, transpose
 
 
-def _position_bound(position: Any, rows: int) -> Any:
-    """Position [1, 1] uint32 on `rows` partitions as fp32, for comparison with an iota."""
+def load_position(position: Any, rows: int) -> Any:
+    """Position [1, 1] uint32 on `rows` partitions."""
     raw = nl.ndarray((rows, 1), dtype=nl.uint32, buffer=nl.sbuf)
     nisa.dma_copy(dst=raw, src=position.ap(pattern=[[0, rows], [1, 1]], offset=0))
-    bound = nl.ndarray((rows, 1), dtype=nl.float32, buffer=nl.sbuf)
+    return raw
+
+
+def as_bound(raw: Any) -> Any:
+    """Positions as fp32, for comparison with an iota."""
+    bound = nl.ndarray(raw.shape, dtype=nl.float32, buffer=nl.sbuf)
     nisa.tensor_copy(dst=bound, src=raw, engine=nisa.engine.vector)
     return bound
 
@@ -54,7 +59,7 @@ def attention_decode(q: Any, k_cache: Any, v_cache: Any, position: Any, bucket: 
         dst=penalty,
         data=order,
         op0=nl.greater,
-        operand0=_position_bound(position, count),
+        operand0=as_bound(load_position(position, count)),
         op1=nl.multiply,
         operand1=MASKED,
         engine=nisa.engine.vector,
@@ -116,7 +121,7 @@ def attention_decode_cached(
     nisa.dma_copy(dst=values, src=v_old, dge_mode=hwdge, engine=sync)
     fresh = nl.ndarray((1, P), dtype=q.dtype, buffer=nl.sbuf)
     nisa.dma_copy(dst=fresh, src=v, dge_mode=hwdge, engine=scalar)
-    bound = _position_bound(position, count)
+    bound = as_bound(load_position(position, count))
 
     # column j * size + p holds position p * depth + j
     index = nl.ndarray((count, depth, size), dtype=nl.int32, buffer=nl.sbuf)

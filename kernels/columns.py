@@ -29,11 +29,18 @@ def load_column(row: Any) -> Any:
     return tile
 
 
-def ones_matrix() -> Any:
-    """[128, 128] fp32 of ones: as a stationary tile it puts the sum over partitions on every partition."""
-    ones = nl.ndarray((P, P), dtype=nl.float32, buffer=nl.sbuf)
-    nisa.memset(dst=ones, value=1.0, engine=nisa.engine.gpsimd)
+def ones_matrix(dtype: Any = nl.float32) -> Any:
+    """[128, 128] of ones: as a stationary tile it puts the sum over partitions on every partition."""
+    ones = nl.ndarray((P, P), dtype=dtype, buffer=nl.sbuf)
+    nisa.memset(dst=ones, value=1.0, engine=nisa.engine.vector)
     return ones
+
+
+def scaled_column(column: Any, gamma: Any) -> Any:
+    """A column-major row by its norm's weight, before 1 / rms."""
+    scaled = nl.ndarray(column.shape, dtype=column.dtype, buffer=nl.sbuf)
+    nisa.tensor_tensor(dst=scaled, data1=column, data2=gamma, op=nl.multiply)
+    return scaled
 
 
 def inverse_rms(squares: Any, ones: Any, eps: Any, width: int) -> Any:

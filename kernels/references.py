@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from kernels.layouts import o_proj_from_cores, qkv_from_cores
 from kernels.shapes import HEAD, TOP_K, Shapes, group
 
 Array = np.ndarray[Any, Any]
@@ -122,6 +123,12 @@ def _attention_cached(a: Arguments) -> Results:
     return (*_attention_decode({**a, "k_cache": k_cache, "v_cache": v_cache}), k_cache, v_cache)
 
 
+def _attention_block(a: Arguments) -> Results:
+    q, k, v = _norm_qkv({**a, "weight": qkv_from_cores(a["qkv"])})
+    attention, k_cache, v_cache = _attention_cached({**a, "q": q, "k": k, "v": v})
+    return (*_project({"x": attention, "weight": o_proj_from_cores(a["o_proj"])}), k_cache, v_cache)
+
+
 def _router(a: Arguments) -> Results:
     ids, affinities = choose(probabilities(tensor(a["x"]), tensor(a["weight"])))
     return ids.numpy(), affinities.numpy()
@@ -187,6 +194,7 @@ REFERENCES: Mapping[str, Callable[[Arguments], Results]] = {
     "attention_prefill_diagonal": _attention_prefill,
     "attention_decode": _attention_decode,
     "attention_decode_cached": _attention_cached,
+    "attention_block": _attention_block,
     "o_proj": _project,
     "o_proj_interleaved": _project,
     "router": _router,

@@ -117,6 +117,15 @@ VARIANTS: tuple[Variant, ...] = (
         "One interleaved load per cache, the new token from SBUF, the cache written off the critical path.",
         ("decode",),
     ),
+    Variant(
+        "attention_decode",
+        "block",
+        "kernels.attention_block",
+        "attention_block",
+        ("input_norm", "qkv", "qk_norm_rope", "kv_update", "attention_decode", "o_proj"),
+        "From the residual to what attention adds to it; both projections' weights arrive meanwhile.",
+        ("decode",),
+    ),
     _baseline("o_proj", "o_proj", "Transpose, then matmuls; cores divide the columns."),
     Variant(
         "o_proj",
@@ -206,7 +215,7 @@ PRESETS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             | {
                 "qkv": "fused",
                 "attention_prefill": "diagonal",
-                "attention_decode": "cached",
+                "attention_decode": "block",
                 "o_proj": "interleaved",
                 "router": "fused",
                 "experts_prefill": "resident",

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from kernels.checks import Verdict
+from kernels.layouts import o_proj_by_core, qkv_by_core
 from kernels.registry import Variant, resolve
 from kernels.shapes import BF16, HEAD, TOP_K, Shapes, angles
 from kernels.wiring import named_arguments, named_results
@@ -108,6 +109,7 @@ def convert(model: Any) -> Model:
         at = f"model.layers.{index}"
         qkv = np.concatenate([weights[f"{at}.self_attn.{p}_proj.weight"] for p in "qkv"]).T
         gate_up, down = _experts(weights, f"{at}.mlp.experts")
+        o_proj = _bf16(weights[f"{at}.self_attn.o_proj.weight"].T)
         router = _bf16(weights[f"{at}.mlp.gate.weight"].T)
         layers.append(
             {
@@ -115,7 +117,9 @@ def convert(model: Any) -> Model:
                 "qkv": _bf16(qkv),
                 "q_weight": _bf16(weights[f"{at}.self_attn.q_norm.weight"][None]),
                 "k_weight": _bf16(weights[f"{at}.self_attn.k_norm.weight"][None]),
-                "o_proj": _bf16(weights[f"{at}.self_attn.o_proj.weight"].T),
+                "qkv_by_core": qkv_by_core(_bf16(qkv)),
+                "o_proj": o_proj,
+                "o_proj_by_core": np.ascontiguousarray(o_proj_by_core(o_proj)),
                 "post_norm": _bf16(weights[f"{at}.post_attention_layernorm.weight"][None]),
                 "router": router,
                 "router_fp32": router.astype(np.float32),

@@ -23,6 +23,11 @@ WIRING: Mapping[tuple[str, str], tuple[str, str]] = {
         "q k v k_cache v_cache position bucket",
         "attention k_cache v_cache",
     ),
+    ("attention_decode", "attention_block"): (
+        "x=hidden norm_weight=input_norm qkv=qkv_by_core q_weight k_weight cos sin k_cache v_cache position "
+        "o_proj=o_proj_by_core eps bucket",
+        "added k_cache v_cache",
+    ),
     ("o_proj", "o_proj"): ("x=attention weight=o_proj", "added"),
     ("o_proj", "o_proj_interleaved"): ("x=attention weight=o_proj", "added"),
     ("post_norm", "rmsnorm"): ("x=hidden weight=post_norm eps", "normed"),
