@@ -15,7 +15,7 @@ import pytest
 import qwen
 from collectors.prompts import OPENINGS, prompts, scored
 from collectors.request import KernelRequest, ProfileRequest
-from collectors.simulated import cache, collect, identity, pool
+from collectors.simulated import assemble, cache, collect, identity, pool
 from collectors.simulated.cache import Entry
 from collectors.simulated.jobs import Failure, KernelJob, LaunchJob
 from qwen import PlannedLaunch
@@ -291,9 +291,9 @@ def test_repeat_keeps_a_sample_a_seed_only_where_data_move_the_time() -> None:
 
 def test_samples_of_data_dependent_launches_are_all_kept() -> None:
     spread = [Entry(factory.profile(duration_ns=ns, data_dependent="ids")) for ns in (20_000, 24_000, 22_000)]
-    samples = collect._samples({0: spread})
+    samples = assemble._samples({0: spread})
     assert [each.value for each in samples] == [20_000, 24_000, 22_000]
-    assert collect._median(spread).duration_ns == 22_000
+    assert assemble._median(spread).duration_ns == 22_000
 
 
 @pytest.mark.usefixtures("small_plan")

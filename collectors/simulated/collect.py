@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-import secrets
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
-from importlib.metadata import version
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
 import qwen
-from collectors.arguments import describe
-from collectors.environment import ROOT, environment
-from collectors.prompts import OFFICIAL_SEQ_LEN, scored
-from collectors.records import Check, Launch, Profile, Run, Sample
+from collectors.records import Run
 from collectors.request import KernelRequest, ProfileRequest
-from collectors.simulated import identity
-from collectors.simulated.cache import Entry
-from collectors.simulated.jobs import CaseJob, Job, KernelJob, LaunchJob, ModelJob
+from collectors.simulated.assemble import kernel_run, prompt_run
+from collectors.simulated.jobs import KernelJob
+from collectors.simulated.planned import cost, jobs_of
 from collectors.simulated.pool import Progress, run_jobs
-from kernels.registry import Variant, variant
 from qwen import PlannedLaunch
-
-Entries = Mapping[str, Entry]
 
 
 def collect(request: ProfileRequest, progress: Progress = lambda *_: None) -> Run:
@@ -35,11 +24,11 @@ def collect_all(requests: Sequence[ProfileRequest], progress: Progress = lambda 
     """Simulate several prompts, each distinct launch once. Runs come in the order of the requests."""
     started = time.perf_counter()
     plans = [_plan(request) for request in requests]
-    jobs = [_jobs(request, plan) for request, plan in zip(requests, plans, strict=True)]
-    flat = sorted((job for listed in jobs for job in listed), key=_cost, reverse=True)
+    jobs = [jobs_of(request, plan) for request, plan in zip(requests, plans, strict=True)]
+    flat = sorted((job for listed in jobs for job in listed), key=cost, reverse=True)
     entries = run_jobs(flat, progress)
     share = (time.perf_counter() - started) / len(requests)
-    return [_run(request, plan, entries, share) for request, plan in zip(requests, plans, strict=True)]
+    return [prompt_run(request, plan, entries, share) for request, plan in zip(requests, plans, strict=True)]
 
 
 def collect_kernel(request: KernelRequest, progress: Progress = lambda *_: None) -> Run:
@@ -47,7 +36,7 @@ def collect_kernel(request: KernelRequest, progress: Progress = lambda *_: None)
     started = time.perf_counter()
     job = KernelJob(request.file, request.function, request.arguments, request.target, request.lnc)
     entry = run_jobs([job], progress)[job.key]
-    return _kernel_run(request, entry, time.perf_counter() - started)
+    return kernel_run(request, entry, time.perf_counter() - started)
 
 
 def _plan(request: ProfileRequest) -> tuple[PlannedLaunch, ...]:
@@ -57,289 +46,4 @@ def _plan(request: ProfileRequest) -> tuple[PlannedLaunch, ...]:
         batch=request.batch,
         kernels=request.kernels,
         target=request.target,
-    )
-
-
-def _jobs(request: ProfileRequest, plan: Iterable[PlannedLaunch]) -> list[Job]:
-    launches = [planned for planned in plan if planned.function is not None]
-    jobs: list[Job] = [
-        _launch_job(request, planned, request.seed + repetition)
-        for planned in launches
-        for repetition in range(request.repeat)
-    ]
-    return jobs + _check_jobs(request, launches) if request.accuracy else jobs
-
-
-def _check_jobs(request: ProfileRequest, launches: Sequence[PlannedLaunch]) -> list[Job]:
-    used = dict.fromkeys((planned.slot, planned.variant) for planned in launches)
-    jobs: list[Job] = [
-        CaseJob(slot, name, variant(slot, name).module, request.target, request.lnc) for slot, name in used
-    ]
-    return [*jobs, _model_job(request)]
-
-
-def _model_job(request: ProfileRequest) -> ModelJob:
-    chosen: list[Variant] = [variant(slot, name) for slot, name in request.kernels.items()]
-    modules = tuple(sorted({one.module for one in chosen}))
-    return ModelJob(tuple(sorted(request.kernels.items())), modules, request.target, request.lnc)
-
-
-def _launch_job(request: ProfileRequest, planned: PlannedLaunch, seed: int) -> LaunchJob:
-    assert planned.module is not None
-    assert planned.function is not None
-    assert planned.arguments is not None
-    return LaunchJob(
-        planned.slot,
-        planned.variant,
-        planned.phase,
-        planned.bucket,
-        planned.module,
-        planned.function,
-        planned.arguments,
-        seed,
-        request.target,
-        request.lnc,
-    )
-
-
-def _cost(job: Job) -> int:
-    """A guess at how long a job takes, to start long ones first: prefill of experts moves the most data."""
-    if isinstance(job, LaunchJob):
-        return 3 if "prefill" in job.slot else 2 if job.phase == "prefill" else 1
-    return 2 if isinstance(job, ModelJob) or "prefill" in job.name else 0
-
-
-def _repetitions(request: ProfileRequest, planned: PlannedLaunch, entries: Entries) -> list[Entry]:
-    seeds = range(request.seed, request.seed + request.repeat)
-    return [entries[_launch_job(request, planned, seed).key] for seed in seeds]
-
-
-def _median(repetitions: Sequence[Entry]) -> Profile:
-    """The profile of median duration: a time that was simulated, and its own rows."""
-    profiles = [entry.profile for entry in repetitions if entry.profile is not None]
-    return sorted(profiles, key=lambda profile: profile.duration_ns)[(len(profiles) - 1) // 2]
-
-
-def _simulated_launch(planned: PlannedLaunch, repetitions: Sequence[Entry]) -> Launch:
-    chosen = _median(repetitions)
-    profiles = [entry.profile for entry in repetitions if entry.profile is not None]
-    lows = [chosen.low_ns, *(profile.duration_ns for profile in profiles)]
-    highs = [chosen.high_ns, *(profile.duration_ns for profile in profiles)]
-    return Launch(
-        **_described(planned),
-        provenance="simulated",
-        time_ns=chosen.duration_ns,
-        low_ns=None if chosen.low_ns is None else min(low for low in lows if low is not None),
-        high_ns=None if chosen.high_ns is None else max(high for high in highs if high is not None),
-        nki=True,
-        profile_id=chosen.profile_id,
-    )
-
-
-def _estimated_launch(planned: PlannedLaunch) -> Launch:
-    assert planned.time_ns is not None
-    return Launch(
-        **_described(planned),
-        provenance="estimated",
-        time_ns=planned.time_ns,
-        low_ns=planned.low_ns,
-        high_ns=planned.high_ns,
-        nki=planned.nki,
-        formula=planned.formula,
-    )
-
-
-def _described(planned: PlannedLaunch) -> dict[str, Any]:
-    names = ("slot", "covers", "variant", "phase", "bucket", "count", "macs")
-    return {name: getattr(planned, name) for name in names}
-
-
-def _samples(launches: Mapping[int, Sequence[Entry]]) -> tuple[Sample, ...]:
-    """One sample a repetition of every launch whose time depends on its data; the others cannot spread."""
-    return tuple(
-        Sample("launch_ns", repetition, float(entry.profile.duration_ns), at)
-        for at, repetitions in launches.items()
-        for repetition, entry in enumerate(repetitions)
-        if entry.profile is not None and (repetition == 0 or _spreads(repetitions))
-    )
-
-
-def _spreads(repetitions: Sequence[Entry]) -> bool:
-    durations = {entry.profile.duration_ns for entry in repetitions if entry.profile is not None}
-    dependent = any(entry.profile.data_dependent for entry in repetitions if entry.profile is not None)
-    return dependent or len(durations) > 1
-
-
-def _check(name: str, slot: str | None, chosen: str | None, verdict: Mapping[str, Any]) -> Check:
-    return Check(
-        name=name,
-        slot=slot,
-        variant=chosen,
-        passed=verdict["passed"],
-        error=verdict["error"],
-        tolerance=verdict["tolerance"],
-        detail=verdict["detail"],
-    )
-
-
-def _checks(
-    request: ProfileRequest, rows: Sequence[tuple[PlannedLaunch, Sequence[Entry]]], entries: Entries
-) -> tuple[Check, ...]:
-    """Every simulated launch against its reference, every variant's small cases, the small model."""
-    if not request.accuracy:
-        return ()
-    found = [
-        _check(f"{planned.slot} on rank shapes", planned.slot, planned.variant, entry.verdict)
-        for planned, repetitions in rows
-        for entry in repetitions
-        if entry.verdict is not None
-    ]
-    for job in _check_jobs(request, [planned for planned, _ in rows]):
-        verdict = entries[job.key].verdict or {}
-        slot, chosen = (job.slot, job.variant) if isinstance(job, CaseJob) else (None, None)
-        name = f"{slot} on small shapes" if slot else "small model against transformers"
-        found.append(_check(name, slot, chosen, verdict))
-    return tuple(found)
-
-
-def _sources(entries: Iterable[Entry]) -> tuple[dict[str, str], dict[str, str]]:
-    """(file name to hash, hash to text) of every kernel file that was executed."""
-    files: dict[str, str] = {}
-    texts: dict[str, str] = {}
-    for entry in entries:
-        for file, text in entry.files.items():
-            digest = "sha256:" + identity.digest(text)
-            files[shown_file(file)] = digest
-            texts[digest] = text
-    return files, texts
-
-
-def shown_file(file: str) -> str:
-    """A kernel file's name as rows and runs show it: relative to the project, else its last part."""
-    path = Path(file)
-    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else path.name
-
-
-def _warnings(entries: Iterable[Entry], request: ProfileRequest | None = None) -> tuple[str, ...]:
-    said = dict.fromkeys(text for entry in entries for text in entry.warnings)
-    if request and request.seq_len != OFFICIAL_SEQ_LEN:
-        said[
-            f"The official baseline was measured at sequence length {OFFICIAL_SEQ_LEN}, so a run at "
-            f"{request.seq_len} has no points."
-        ] = None
-    return tuple(said)
-
-
-def new_id(now: datetime) -> str:
-    """A run id that sorts by time and is short enough to type the start of."""
-    return f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
-
-
-def _common(
-    request: ProfileRequest | KernelRequest, entries: Sequence[Entry], wall_s: float
-) -> dict[str, Any]:
-    now = datetime.now(UTC)
-    profiles = {entry.profile.profile_id: entry.profile for entry in entries if entry.profile is not None}
-    return {
-        "run_id": new_id(now),
-        "session": request.session,
-        "label": request.label,
-        "created_at": now,
-        "provenance": "simulated",
-        "backend": "simulator",
-        "target": request.target,
-        "lnc": request.lnc,
-        "wall_s": wall_s,
-        "sources": _sources(entries)[1],
-        "profiles": profiles,
-    }
-
-
-def _environment(target: str, folder: Path = ROOT) -> dict[str, Any]:
-    return environment(folder) | {
-        "machine_tables": identity.machine_tables(target),
-        "simulator": identity.simulator(),
-        "simulator_version": version("nki-dashboard"),
-    }
-
-
-def _run(request: ProfileRequest, plan: Sequence[PlannedLaunch], entries: Entries, wall_s: float) -> Run:
-    prompt = scored(request.prompt, request.seq_len)
-    repetitions = {
-        at: _repetitions(request, planned, entries)
-        for at, planned in enumerate(plan)
-        if planned.function is not None
-    }
-    used = [entry for listed in repetitions.values() for entry in listed]
-    checks = _checks(request, [(plan[at], listed) for at, listed in repetitions.items()], entries)
-    common = _common(request, used, wall_s)
-    return Run(
-        **common,
-        prompt=prompt.number,
-        prompt_tokens=prompt.tokens,
-        new_tokens=request.seq_len - prompt.tokens,
-        seq_len=request.seq_len,
-        batch=request.batch,
-        kernels=dict(request.kernels),
-        accuracy=int(all(check.passed for check in checks)) if checks else None,
-        base_latency_ms=prompt.base_latency_ms,
-        base_tokens_per_s=prompt.base_tokens_per_s,
-        configuration={
-            "kernels": request.kernels_text,
-            "seed": request.seed,
-            "repeat": request.repeat,
-            "buckets": list(qwen.buckets(request.seq_len)),
-            "base_source": prompt.base_source,
-            "source_files": _sources(used)[0],
-        },
-        environment=_environment(request.target),
-        launches=tuple(
-            _simulated_launch(planned, repetitions[at]) if at in repetitions else _estimated_launch(planned)
-            for at, planned in enumerate(plan)
-        ),
-        checks=checks,
-        samples=_samples(repetitions),
-        warnings=_warnings(used, request),
-    )
-
-
-def _kernel_run(request: KernelRequest, entry: Entry, wall_s: float) -> Run:
-    assert entry.profile is not None
-    profile, file = entry.profile, Path(request.file)
-    launch = Launch(
-        slot=request.function,
-        covers=(request.function,),
-        variant=file.stem,
-        phase="kernel",
-        bucket=None,
-        count=1,
-        provenance="simulated",
-        time_ns=profile.duration_ns,
-        low_ns=profile.low_ns,
-        high_ns=profile.high_ns,
-        macs=profile.macs,
-        profile_id=profile.profile_id,
-    )
-    return Run(
-        **_common(request, [entry], wall_s),
-        prompt=None,
-        prompt_tokens=None,
-        new_tokens=None,
-        seq_len=None,
-        batch=1,
-        kernels={request.function: file.name},
-        accuracy=None,
-        base_latency_ms=None,
-        base_tokens_per_s=None,
-        configuration={
-            "kernel": f"{request.file}::{request.function}",
-            "arguments": dict(request.argument_texts)
-            or {name: describe(value) for name, value in request.arguments.items()},
-            "seed": request.seed,
-            "source_files": _sources([entry])[0],
-        },
-        environment=_environment(request.target, file.resolve().parent),
-        launches=(launch,),
-        samples=(Sample("launch_ns", 0, float(profile.duration_ns), 0),),
-        warnings=_warnings([entry]),
     )

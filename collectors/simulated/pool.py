@@ -6,7 +6,7 @@ import multiprocessing
 import multiprocessing.connection
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -54,15 +54,28 @@ def _perform_all(missing: dict[str, Job], total: int, progress: Progress) -> Non
             _raise(perform(job, key))
             progress(at, total, job.name)
         return
-    with _one_thread_each(), _pool(len(missing)) as pool:
-        waiting = {pool.submit(perform, job, key): job for key, job in missing.items()}
+    with open_pool(len(missing)) as pool:
+        for at, (key, failure) in enumerate(outcomes(pool, missing), done + 1):
+            _raise(failure)
+            progress(at, total, missing[key].name)
+
+
+@contextmanager
+def open_pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
+    """Processes for up to `jobs` jobs at once; an error that leaves the block drops what has not begun."""
+    with _one_thread_each(), _pool(jobs) as pool:
         try:
-            for at, future in enumerate(as_completed(waiting), done + 1):
-                _raise(_outcome(future))
-                progress(at, total, waiting[future].name)
+            yield pool
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def outcomes(pool: ProcessPoolExecutor, jobs: Mapping[str, Job]) -> Iterator[tuple[str, Failure | None]]:
+    """(key, what was wrong with the kernel or None) of every job as it ends, its entry in the cache."""
+    waiting = {pool.submit(perform, job, key): key for key, job in jobs.items()}
+    for future in as_completed(waiting):
+        yield waiting[future], _outcome(future)
 
 
 @contextmanager
