@@ -8,6 +8,7 @@ import importlib
 import importlib.util
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -64,11 +65,14 @@ def nki_modules(forget: bool = True) -> Iterator[None]:
 
 def _uses_nki(module: ModuleType) -> bool:
     """Whether a module holds one of ours, or anything that came from one."""
-    for value in list(vars(module).values()):
-        origin = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", "")
-        if isinstance(origin, str) and origin.startswith("simulator.nki"):
-            return True
-    return False
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # asking a deprecated name of a library where it is from
+        return any(_from_nki(value) for value in list(vars(module).values()))
+
+
+def _from_nki(value: Any) -> bool:
+    origin = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", "")
+    return isinstance(origin, str) and origin.startswith("simulator.nki")
 
 
 def load(kernel: KernelRef) -> Callable[..., Any]:

@@ -29,6 +29,11 @@ FUSED = (
     "seqlen=512 d_head=128,bf16,trn2.3xlarge,nki.benchmark p50,28.0"
 )
 
+EXPERTS = (
+    "8,KevGomes1403/nki-moe-megakernel,kernels/moe_tkg/agents/v6a*.py,moe_tkg,v6a,Qwen3 shapes,bf16,trn2,"
+    "device profile total_time,278.65"
+)
+
 
 def row(name: str, measured: float, predicted: float, family: str = "f", **more: object) -> Row:
     made = Row(name, family, name, "p", "m", "source", "validation", measured, 2 * measured, predicted)
@@ -110,6 +115,27 @@ def test_a_row_with_source_gets_its_own_shapes_and_role(tmp_path: Path) -> None:
     assert large.launches[0].shapes["k_ref"] == (128, 2048)
     assert small.measured_ns == 28_000
     assert small.target == "trn2"
+
+
+def test_a_row_that_picks_experts_is_given_distinct_seeded_ones(tmp_path: Path) -> None:
+    source = tmp_path / "nki-moe-megakernel" / "kernels" / "moe_tkg" / "agents"
+    source.mkdir(parents=True)
+    (source / "v6a_widen_down_on_v5a.py").write_text("")
+    [case], _ = read_calibration(calibration(tmp_path, EXPERTS), tmp_path)
+    first, second = (case.launches[0].arguments() for _ in range(2))
+    picked = first["expert_indices"]
+    assert len(set(picked[0])) == 8
+    assert 0 <= picked.min() <= picked.max() < 128
+    assert (picked == second["expert_indices"]).all()
+    assert first["routing_weights_k"].dtype == "float32"
+    assert case.role == "fitted"
+
+
+def test_a_row_says_which_commit_has_its_source_and_that_some_were_never_published(tmp_path: Path) -> None:
+    never = EXPERTS.replace("moe_tkg/agents/v6a", "attn_tkg/agents/v9a").replace("v6a", "Data (v9a)")
+    _, skipped = read_calibration(calibration(tmp_path, EXPERTS, never), tmp_path)
+    assert "check out bcf4f30" in skipped[0].reason
+    assert "ever committed" in skipped[1].reason
 
 
 def test_a_bad_calibration_file_is_refused_with_its_fault(tmp_path: Path) -> None:

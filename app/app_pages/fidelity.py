@@ -19,7 +19,7 @@ Report = Mapping[str, Any]
 COMMAND = "collectors fidelity"
 GROUPS = (
     ("validation", "predicted, no constant fitted to them", "Kernels whose times the model never saw."),
-    ("fitted", "predicted, fitted to their streams", "The quality of a fit, not of a prediction."),
+    ("fitted", "predicted, fitted to them", "The quality of a fit, not of a prediction."),
     ("stream", "streams replayed, fitted", "The compiler's own order, so only costs and waiting are judged."),
 )
 SIMULATED = "estimated: mean absolute relative error of simulated against published measured times"

@@ -46,7 +46,7 @@ FAMILIES = (
 GROUPS = {
     "source": "all kernels predicted from source",
     "validation": "of them, no constant was fitted to",
-    "fitted": "of them, constants were fitted to their streams",
+    "fitted": "of them, constants were fitted to",
     "stream": "instruction streams replayed in the compiler's order (fitted)",
 }
 

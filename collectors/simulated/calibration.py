@@ -14,6 +14,7 @@ import numpy as np
 
 from analysis.fidelity import Role, Skipped
 from collectors.errors import UnreadableInput
+from collectors.simulated.known_kernels import KNOWN, UNPUBLISHED, Key, Shapes, Steering
 from kernels.ladder.measured import AGENTIC, RUNGS, Rung
 from simulator.api import KernelRef
 from simulator.machine.facts import Constant, machine
@@ -38,15 +39,21 @@ BENCHMARK = Constant(
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """One kernel with the shapes and dtype of its arguments."""
+    """One kernel with the shapes and dtype of its arguments; `dtypes` names those of another dtype."""
 
     kernel: KernelRef
     shapes: Mapping[str, tuple[int, ...]]
     dtype: str
+    dtypes: Mapping[str, str] = field(default_factory=dict)
+    steering: Mapping[str, Steering] = field(default_factory=dict)
 
     def arguments(self) -> dict[str, np.ndarray[Any, Any]]:
-        """Zeros: no kernel of the tables is steered by its data."""
-        return {name: np.zeros(shape, DTYPES[self.dtype]) for name, shape in self.shapes.items()}
+        """Zeros, and seeded values where they steer the kernel."""
+        zeros = {
+            name: np.zeros(shape, DTYPES[self.dtypes.get(name, self.dtype)])
+            for name, shape in self.shapes.items()
+        }
+        return zeros | {name: one.drawn() for name, one in self.steering.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,43 +108,6 @@ def _rung(at: int, rung: Rung) -> Case:
         active={name: us / rung.measured_us for name, us in rung.active_us.items()},
     )
 
-
-Shapes = Mapping[str, tuple[int | str, ...]]
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """Where a calibration row's source lies in a clone of its repository, and what its arguments are.
-
-    A shape's letters are names of the row's `params`. `fitted` holds the params of rows whose instruction
-    streams the machine's constants were fitted to. A launch without a grid runs on one physical core.
-    """
-
-    family: str
-    launches: tuple[tuple[str, Shapes], ...]
-    fitted: frozenset[str] = frozenset()
-    lnc: int = 1
-
-
-FUSION = "allenkchau/trainium-kernel-fusion"
-_HEAD = ("d_head", "seqlen")
-_QKV: Shapes = {"q_ref": _HEAD, "k_ref": _HEAD, "v_ref": _HEAD}
-_GEMM: Shapes = {"lhsT": ("K", "M"), "rhs": ("K", "N"), "bias": (1, "N")}
-_STREAMS = frozenset({"seqlen=512 d_head=128", "seqlen=1024 d_head=128"})
-
-KNOWN: Mapping[tuple[str, str, str], Known] = {
-    (FUSION, "kernels/baseline/attention.py", "baseline"): Known(
-        "attention", (("baseline_attention", _QKV),), _STREAMS
-    ),
-    (FUSION, "kernels/fused/attention.py", "fused"): Known(
-        "attention", (("fused_attention", _QKV),), _STREAMS
-    ),
-    (FUSION, "kernels/baseline/mlp_gemm.py", "baseline"): Known(
-        "mlp", (("gemm_kernel", _GEMM), ("gelu_kernel", {"y": ("M", "N")}))
-    ),
-    (FUSION, "kernels/fused/mlp.py", "fused_pwl"): Known("mlp", (("fused_mlp_pwl", _GEMM),)),
-    (FUSION, "kernels/fused/mlp.py", "fused_taylor"): Known("mlp", (("fused_mlp_taylor", _GEMM),)),
-}
 
 COLUMNS = (
     "id",
@@ -196,14 +166,14 @@ def _case(row: Mapping[str, str], kernels: Path | None) -> tuple[Case, str]:
     """The row as a case, and why it cannot be predicted ("" when it can)."""
     key = (row["source_repo"], row["kernel_file"], row["variant"])
     known = KNOWN.get(key)
-    launches, missing = _launches(row, known, kernels)
+    launches, missing = _launches(row, key, kernels)
     case = Case(
         id=row["id"],
         family=known.family if known else row["kernel"],
         name=f"{row['kernel']} {row['variant']}",
         problem=f"{row['params']} {row['dtype']}",
         method=row["method"],
-        role="fitted" if known and row["params"] in known.fitted else "validation",
+        role="fitted" if known and known.was_fitted(row["params"]) else "validation",
         source=f"{row['source_repo']} {row['kernel_file']}",
         target=row["hw"][:4],
         lnc=known.lnc if known else 1,
@@ -215,22 +185,29 @@ def _case(row: Mapping[str, str], kernels: Path | None) -> tuple[Case, str]:
     return case, missing
 
 
-def _launches(
-    row: Mapping[str, str], known: Known | None, kernels: Path | None
-) -> tuple[tuple[Launch, ...], str]:
+def _launches(row: Mapping[str, str], key: Key, kernels: Path | None) -> tuple[tuple[Launch, ...], str]:
+    known = KNOWN.get(key)
     if row["source_repo"] == AGENTIC_REPO:
         return (), "the same measurement is a row of the matmul ladder"
+    if key in UNPUBLISHED:
+        return (), UNPUBLISHED[key]
     if known is None:
         return (), f"no kernel and argument shapes are known for {row['kernel_file']} ({row['variant']})"
     name = row["source_repo"].partition("/")[2]
     if kernels is None:
         return (), f"its source is not part of this project: --kernels-from a folder with a clone of {name}"
-    file = kernels / name / row["kernel_file"]
+    file = kernels / name / (known.file or row["kernel_file"])
     if not file.is_file():
-        return (), f"there is no {file}"
+        return (), f"there is no {file}" + (f": check out {known.commit} there" if known.commit else "")
     params = {key: int(value) for key, value in re.findall(r"(\w+)=(\d+)", row["params"])}
     return tuple(
-        Launch(KernelRef(function, file=str(file)), _shapes(shapes, params), row["dtype"])
+        Launch(
+            KernelRef(function, file=str(file)),
+            _shapes(shapes, params),
+            row["dtype"],
+            known.dtypes,
+            known.steering,
+        )
         for function, shapes in known.launches
     ), ""
 

@@ -151,7 +151,9 @@ def _profile(launch: Launch, case: Case) -> Profile:
 def _key(launch: Launch, case: Case) -> str:
     kernel = launch.kernel
     file = Path(kernel.file) if kernel.file else identity.module_file(str(kernel.module))
-    shapes = sorted((name, shape, launch.dtype) for name, shape in launch.shapes.items())
+    shapes = sorted(
+        (name, shape, launch.dtypes.get(name, launch.dtype)) for name, shape in launch.shapes.items()
+    ) + sorted((name, one.shape, str(one.below)) for name, one in launch.steering.items())
     machine_of = (case.target, case.lnc, identity.machine_tables(case.target), identity.simulator())
     return identity.digest("timing", kernel.function, identity.source_hash(file), shapes, *machine_of)
 
