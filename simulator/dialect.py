@@ -22,11 +22,19 @@ _loaded: dict[tuple[str, str], ModuleType] = {}
 
 
 def _ours() -> dict[str, ModuleType]:
-    from simulator import nki
+    from simulator import nki, nki_beta
     from simulator.nki import collectives, isa, language, typing
     from simulator.nki.isa import enums
 
+    neuronxcc = ModuleType("neuronxcc")
+    neuronxcc.nki = nki_beta  # type: ignore[attr-defined]
     return {
+        "neuronxcc": neuronxcc,
+        "neuronxcc.nki": nki_beta,
+        "neuronxcc.nki.isa": nki_beta.isa,
+        "neuronxcc.nki.language": nki_beta.language,
+        "neuronxcc.nki.typing": nki_beta.typing,
+        "neuronxcc.nki.compiler": nki_beta.compiler,
         "nki": nki,
         "nki.isa": isa,
         "nki.isa.constants": enums,
@@ -37,7 +45,7 @@ def _ours() -> dict[str, ModuleType]:
 
 
 def _is_nki(name: str) -> bool:
-    return name == "nki" or name.startswith("nki.")
+    return name.partition(".")[0] in ("nki", "neuronxcc")
 
 
 @contextlib.contextmanager
@@ -48,10 +56,11 @@ def nki_modules(forget: bool = True) -> Iterator[None]:
     with AWS's `nki`.
     """
     with _lock:
+        ours = _ours()
         before = dict(sys.modules)
         for name in [n for n in before if _is_nki(n)]:
             del sys.modules[name]
-        sys.modules.update(_ours())
+        sys.modules.update(ours)
         try:
             yield
         finally:
@@ -82,7 +91,7 @@ def load(kernel: KernelRef) -> Callable[..., Any]:
         function = getattr(module, kernel.function, None)
     if not callable(function):
         place = kernel.file or kernel.module
-        known = ", ".join(n for n, v in vars(module).items() if type(v).__name__ == "Kernel") or "none"
+        known = ", ".join(n for n, v in vars(module).items() if hasattr(v, "func")) or "none"
         raise BadKernel(f"{place} has no function {kernel.function!r}", f"its kernels are: {known}")
     found: Callable[..., Any] = function
     return found

@@ -6,6 +6,7 @@ import linecache
 import threading
 import traceback
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -129,9 +130,9 @@ def _explained(error: BaseException, function: Callable[..., Any]) -> BaseExcept
 
 def _place(error: BaseException) -> tuple[str, int]:
     """The innermost line outside this package."""
-    package = __file__.rpartition("execute.py")[0]
+    ours = tuple(str(folder) for folder in (Path(__file__).parent, Path(__file__).parents[1] / "nki_beta"))
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if not frame.filename.startswith(package):
+        if not frame.filename.startswith(ours):
             return frame.filename, frame.lineno or 0
     return "", 0
 

@@ -15,7 +15,7 @@ from simulator.trace import Engine, Instruction, Source, Tensor, Transfer
 
 
 class Launch:
-    """One launch: what its cores share."""
+    """One launch: what its cores share. `asks_core` once a kernel asked which core it runs on."""
 
     def __init__(self, target: str, lnc: int, *, values: bool, record: bool) -> None:
         self.target = target
@@ -30,6 +30,7 @@ class Launch:
         self.handover = Handover(lnc)
         self.steering: set[str] = set()
         self.unwritten: dict[tuple[int, Source], str] = {}
+        self.asks_core = False
 
     def add_storage(self, storage: Storage) -> None:
         """Give a storage its id and its row in the trace."""
@@ -92,7 +93,7 @@ class Handover:
 
 
 class Program:
-    """One core's execution of the kernel."""
+    """One core's execution of the kernel; `source` is the line of what is issued later than it was called."""
 
     def __init__(self, launch: Launch, core: int) -> None:
         self.launch = launch
@@ -100,6 +101,7 @@ class Program:
         self.shared_count: dict[str, int] = {}
         self.in_order = 0
         self.exchanges = 0
+        self.source: int | None = None
 
 
 _local = threading.local()
@@ -192,7 +194,7 @@ def emit(
         tuple([t.storage.memory for t in (*dst, *src)]),
         reads,
         tuple([region_of(t) for t in dst]),
-        location(launch),
+        location(launch) if program.source is None else program.source,
         attributes,
         macs,
         transfer,

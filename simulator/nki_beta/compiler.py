@@ -1,0 +1,32 @@
+"""`neuronxcc.nki.compiler`: allocators, and decorators that ask the compiler to leave a kernel as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from simulator.nki.language import no_reorder
+from simulator.nki_beta.memory import psum, sbuf
+from simulator.nki_beta.names import not_executed
+
+
+def skip_middle_end_transformations(kernel: Callable[..., Any]) -> Callable[..., Any]:
+    """The kernel: the simulator transforms none."""
+    return kernel
+
+
+enable_stack_allocator = force_auto_alloc = skip_middle_end_transformations
+
+
+def __getattr__(name: str) -> Any:
+    raise not_executed("neuronxcc.nki.compiler", name)
+
+
+__all__ = [
+    "enable_stack_allocator",
+    "force_auto_alloc",
+    "no_reorder",
+    "psum",
+    "sbuf",
+    "skip_middle_end_transformations",
+]
