@@ -208,7 +208,7 @@ def emit(
 
 
 def _reads_unwritten(launch: Launch, call: str, tensor: NkiTensor) -> None:
-    """Refuse to read a tensor nothing wrote; of one written in part the hardware reads what was there before."""
+    """Refuse to read a tensor nothing wrote; of one written in part the hardware reads what was there."""
     name = tensor.storage.name
     if tensor.storage.marks is None:
         raise KernelRefused(
@@ -218,7 +218,8 @@ def _reads_unwritten(launch: Launch, call: str, tensor: NkiTensor) -> None:
         )
     at = launch.sources[location(launch)]
     launch.unwritten[tensor.storage.id, at] = (
-        f"{at.file}:{at.line}: {call} reads elements of {name!r} that were never written: zeros here, anything there"
+        f"{at.file}:{at.line}: {call} reads elements of {name!r} that were never written: "
+        "zeros here, anything there"
     )
 
 
