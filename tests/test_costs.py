@@ -51,6 +51,22 @@ def test_tensor_tensor_is_twice_as_fast_on_bf16_as_on_fp32():
     assert wide == pytest.approx(512 / 0.96)
 
 
+def test_fp8_copies_are_as_fast_as_bf16_on_trn3_and_half_as_fast_on_trn2():
+    def copy(table, dtype):
+        return stream(one("vector", "tensor_copy", 2048, dtype, table=table), table.vector)
+
+    assert copy(TRN3, "float8_e4m3") == pytest.approx(copy(TRN3, "bfloat16"))
+    assert copy(TRN2, "float8_e4m3") == pytest.approx(2 * copy(TRN2, "bfloat16"))
+
+
+def test_only_a_memset_of_16_bit_zeros_is_halved():
+    def memset(dtype, value):
+        return stream(one("vector", "memset", 512, dtype, ("sbuf",), value=value), TRN2.vector)
+
+    assert memset("bfloat16", 0.0) == pytest.approx(256 / 0.96)
+    assert {memset("bfloat16", 1.0), memset("float8_e4m3", 0.0), memset("float32", 0.0)} == {512 / 0.96}
+
+
 def test_a_short_instruction_takes_the_minimum_interval():
     assert one("vector", "tensor_copy", 1).issue_ns >= 64 / 0.96
 
@@ -142,6 +158,8 @@ def test_the_same_bytes_in_smaller_pieces_take_longer():
 
 def test_dynamic_addresses_double_what_software_descriptors_cost():
     assert moved(128, 2048, "swdge", True).issue_ns > 2 * moved(128, 2048, "swdge").issue_ns
+    assert moved(128, 2048, "swdge", True).printed_ns == moved(128, 2048, "swdge", True).issue_ns
+    assert moved(128, 2048, "swdge").printed_ns < 100 < moved(128, 2048, "swdge").issue_ns
     assert moved(128, 2048, "swdge").prepare_ns > 1000
     assert moved(128, 2048, "hwdge").prepare_ns == 0
 

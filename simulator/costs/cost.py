@@ -48,9 +48,21 @@ def itemsize(dtype: str) -> int:
     return _BYTES.get(dtype, 1)
 
 
-def all_narrow(instruction: Instruction) -> bool:
-    """Whether every operand has 16-bit or 8-bit elements."""
-    return all(itemsize(d) <= 2 for d in instruction.dtypes)
+_HALVES = frozenset({"bfloat16", "float16"})
+
+
+def all_halves(instruction: Instruction) -> bool:
+    """Whether every operand is bf16 or fp16, the types the documented fast modes are for."""
+    return _HALVES.issuperset(instruction.dtypes)
+
+
+def fast_elements(engine: ElementEngine, instruction: Instruction) -> float:
+    """Elements per cycle and lane of an engine's fast mode: by the slowest of the operands' types."""
+    if all_halves(instruction):
+        return engine.wide_elements
+    if all(d in _HALVES or d.startswith("float8") for d in instruction.dtypes):
+        return engine.fp8_elements
+    return engine.narrow_elements
 
 
 def any_psum(instruction: Instruction) -> bool:

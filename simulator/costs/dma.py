@@ -59,14 +59,18 @@ def descriptor_time(dma: Dma, size: float, *, to_hbm: bool) -> float:
 
 
 def _trigger(dma: Dma, transfer: Transfer) -> tuple[float, float, float, float]:
-    """Preparation, engine time, printed duration and latency by descriptor generation."""
+    """Preparation, engine time, printed duration and latency by descriptor generation.
+
+    GpSimd is taken to work all the while it writes descriptors for an address only data knows.
+    """
     if transfer.dge == "hwdge":
         printed = dma.hwdge_issue_ns + dma.hwdge_descriptor_ns * transfer.descriptors
         return 0.0, printed + dma.hwdge_gap_ns, printed, max(dma.hwdge_latency_ns, printed)
     if transfer.dge == "swdge":
         prepare = dma.swdge_prepare_ns + dma.swdge_prepare_descriptor_ns * transfer.descriptors
-        interval = dma.swdge_dynamic_ns if transfer.dynamic else dma.swdge_static_ns
-        return prepare, interval, dma.swdge_issue_ns, dma.swdge_latency_ns
+        if transfer.dynamic:
+            return prepare, dma.swdge_dynamic_ns, dma.swdge_dynamic_ns, dma.swdge_latency_ns
+        return prepare, dma.swdge_static_ns, dma.swdge_issue_ns, dma.swdge_latency_ns
     return 0.0, dma.static_issue_ns, dma.static_issue_ns, dma.static_latency_ns
 
 

@@ -6,7 +6,7 @@ lie in one table is not published: the sets below are assumed from what the func
 
 from __future__ import annotations
 
-from simulator.costs.cost import Cost, all_narrow, streamed
+from simulator.costs.cost import Cost, fast_elements, streamed
 from simulator.machine.facts import ElementEngine, Machine
 from simulator.trace import Instruction
 
@@ -45,8 +45,6 @@ def table_of(instruction: Instruction) -> int:
 
 def _cycles(engine: ElementEngine, instruction: Instruction) -> float:
     if instruction.call in _FAST:
-        return instruction.elements / (
-            engine.wide_elements if all_narrow(instruction) else engine.narrow_elements
-        )
+        return instruction.elements / fast_elements(engine, instruction)
     reduces = instruction.call == "activation_reduce" or bool(instruction.attributes.get("reduce"))
     return instruction.elements + (engine.min_interval_cycles if reduces else 0.0)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from simulator.costs.cost import Cost, all_narrow, any_psum, streamed
+from simulator.costs.cost import Cost, all_halves, any_psum, fast_elements, streamed
 from simulator.machine.facts import ElementEngine, Machine
 from simulator.trace import Instruction
 
@@ -26,7 +26,7 @@ def vector_cost(machine: Machine, instruction: Instruction) -> Cost:
 
 def elements_per_cycle(engine: ElementEngine, instruction: Instruction) -> float:
     """The fast mode of copies and tensor-scalar operations: 4x, 2x or 1x by dtype, memory and contiguity."""
-    rate = engine.wide_elements if all_narrow(instruction) else engine.narrow_elements
+    rate = fast_elements(engine, instruction)
     if any_psum(instruction):
         rate *= engine.psum_share
     if not instruction.attributes.get("contiguous", True):
@@ -50,9 +50,9 @@ def _copy(engine: ElementEngine, instruction: Instruction) -> float:
     return instruction.elements / elements_per_cycle(engine, instruction)
 
 
-def _memset(engine: ElementEngine, instruction: Instruction) -> float:
-    zero = instruction.attributes.get("value", 0) == 0
-    return instruction.elements / (elements_per_cycle(engine, instruction) if zero else 1.0)
+def _memset(_: ElementEngine, instruction: Instruction) -> float:
+    halved = all_halves(instruction) and instruction.attributes.get("value", 0) == 0
+    return instruction.elements / (2 if halved else 1)
 
 
 def _tensor_tensor(engine: ElementEngine, instruction: Instruction) -> float:
@@ -65,7 +65,7 @@ def _tensor_tensor(engine: ElementEngine, instruction: Instruction) -> float:
 
 
 def _reduce(_: ElementEngine, instruction: Instruction) -> float:
-    halved = all_narrow(instruction) and instruction.attributes.get("op") in {"add", "max", "maximum"}
+    halved = all_halves(instruction) and instruction.attributes.get("op") in {"add", "max", "maximum"}
     return instruction.elements / (2 if halved else 1)
 
 
