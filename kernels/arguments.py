@@ -242,6 +242,7 @@ MAKERS: Mapping[str, Maker] = {
     "experts_decode": _experts_decode_args,
     "experts_decode_prefetched": _experts_prompt_args,
     "moe_decode": _moe_decode_args,
+    "moe_block": _moe_decode_args,
     "aggregate": _aggregate_args,
     "lm_head": _lm_head_args,
     "lm_head_wide": _lm_head_args,

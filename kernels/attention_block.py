@@ -10,15 +10,15 @@ import nki.language as nl
 
 from kernels.attention_decode import as_bound, load_position
 from kernels.blocks import P, core_of, load_scalar, request_pieces, share
-from kernels.columns import half_turn, load_column, ones_matrix, scaled_column
+from kernels.columns import half_turn, inverse_rms_of, load_column, ones_matrix, scaled_column, sum_of_squares
 from kernels.decode_attention import attend, load_cache, turn_keys
 from kernels.decode_heads import (
+    eps_of_heads,
     gains_of,
     load_angles,
     load_heads,
     project,
     rotate_heads,
-    sum_of_squares,
     value_row,
 )
 
@@ -67,11 +67,12 @@ def attention_block(
     turn, ones, narrow = half_turn(x.dtype), ones_matrix(nl.float32), ones_matrix(x.dtype)
 
     scaled = scaled_column(column, gamma)
-    mean, inverse = sum_of_squares(column, ones, eps, hidden)
+    squares = sum_of_squares(column, ones)
+    head_eps, inverse = eps_of_heads(squares, eps, hidden), inverse_rms_of(squares, eps, hidden)
     turned = turn_keys(keys, bucket, x.dtype)
     gains, bound = gains_of(head_weights, queries), as_bound(places)
     projected = project(weights, scaled, queries + 2)
-    asked = rotate_heads(projected, queries, gains, angles, turn, narrow, mean, turned)
+    asked = rotate_heads(projected, queries, gains, angles, turn, narrow, head_eps, turned)
     fresh = value_row(projected[:, queries + 1 : queries + 2], inverse, x.dtype)
     mine = attend(asked, turned, values, fresh, bound, narrow, bucket)
     _store_row(turned[:, 0:1], fresh, k_cache, v_cache, position, core, cores)

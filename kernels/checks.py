@@ -58,7 +58,8 @@ def _same_experts(made: dict[str, Any]) -> None:
 
 def _ties(made: dict[str, Any]) -> None:
     """Every other expert's router weights repeat its neighbour's, so their logits tie exactly."""
-    made["weight"][:, 1::2] = made["weight"][:, 0::2]
+    weight = made["router_weight" if "router_weight" in made else "weight"]
+    weight[:, 1::2] = weight[:, 0::2]
 
 
 def _large(made: dict[str, Any]) -> None:
@@ -74,6 +75,8 @@ def _large_gain(made: dict[str, Any]) -> None:
 AWKWARD: dict[str, tuple[tuple[str, Change], ...]] = {
     "router": (("ties", _ties),),
     "norm_router": (("ties", _ties),),
+    "moe_decode": (("ties", _ties),),
+    "moe_block": (("ties", _ties),),
     "group_tokens": (("all tokens to the same experts", _same_experts),),
     "experts_prompt": (("all tokens to the same experts", _same_experts),),
     "experts_decode": (("experts 0 to 7", _same_experts),),

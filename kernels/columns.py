@@ -7,7 +7,7 @@ from typing import Any
 import nki.isa as nisa
 import nki.language as nl
 
-from kernels.blocks import P, request_pieces
+from kernels.blocks import P, constant, request_pieces
 
 
 def load_interleaved(weight: Any, first: int, size: int) -> Any:
@@ -41,6 +41,23 @@ def scaled_column(column: Any, gamma: Any) -> Any:
     scaled = nl.ndarray(column.shape, dtype=column.dtype, buffer=nl.sbuf)
     nisa.tensor_tensor(dst=scaled, data1=column, data2=gamma, op=nl.multiply)
     return scaled
+
+
+def sum_of_squares(column: Any, ones: Any) -> Any:
+    """Of a column-major row [128, depth], on every partition: PSUM [128, 1]."""
+    square = nl.ndarray(column.shape, dtype=nl.float32, buffer=nl.sbuf)
+    part = nl.ndarray((P, 1), dtype=nl.float32, buffer=nl.sbuf)
+    nisa.activation_reduce(dst=square, op=nl.square, data=column, reduce_op=nl.add, reduce_res=part)
+    total = nl.ndarray((P, 1), dtype=nl.float32, buffer=nl.psum)
+    nisa.nc_matmul(dst=total, stationary=ones, moving=part)
+    return total
+
+
+def inverse_rms_of(total: Any, eps: float, width: int) -> Any:
+    """1 / sqrt(total / width + eps) [128, 1] for a sum of squares on every partition."""
+    inverse = nl.ndarray((P, 1), dtype=nl.float32, buffer=nl.sbuf)
+    nisa.activation(dst=inverse, op=nl.rsqrt, data=total, scale=1.0 / width, bias=constant(P, eps))
+    return inverse
 
 
 def inverse_rms(squares: Any, ones: Any, eps: Any, width: int) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 import nki.isa as nisa
 import nki.language as nl
 
-from kernels.blocks import P, constant
+from kernels.blocks import P
 
 PIECES = 4  # of the weight, each summed in PSUM columns of its own as it arrives
 
@@ -84,17 +84,12 @@ def project(weights: Any, column: Any, heads: int) -> Any:
     return projected
 
 
-def sum_of_squares(column: Any, ones: Any, eps: float, width: int) -> Any:
-    """For a token's column [128, depth]: eps * (mean square + eps), and 1 / rms, on every partition [128, 1].
+def eps_of_heads(total: Any, eps: float, width: int) -> Any:
+    """eps times (mean square + eps) [128, 1] for a token's sum of squares: what eps is in the q/k norm.
 
     The projection is of the column before 1 / rms. In the q/k norm that factor cancels if eps is divided by
-    its square, which is the first result; only the value needs the second.
+    its square.
     """
-    square = nl.ndarray(column.shape, dtype=nl.float32, buffer=nl.sbuf)
-    part = nl.ndarray((P, 1), dtype=nl.float32, buffer=nl.sbuf)
-    nisa.activation_reduce(dst=square, op=nl.square, data=column, reduce_op=nl.add, reduce_res=part)
-    total = nl.ndarray((P, 1), dtype=nl.float32, buffer=nl.psum)
-    nisa.nc_matmul(dst=total, stationary=ones, moving=part)
     small = nl.ndarray((P, 1), dtype=nl.float32, buffer=nl.sbuf)
     nisa.tensor_scalar(
         dst=small,
@@ -105,9 +100,7 @@ def sum_of_squares(column: Any, ones: Any, eps: float, width: int) -> Any:
         operand1=eps * eps,
         engine=nisa.engine.vector,
     )
-    inverse = nl.ndarray((P, 1), dtype=nl.float32, buffer=nl.sbuf)
-    nisa.activation(dst=inverse, op=nl.rsqrt, data=total, scale=1.0 / width, bias=constant(P, eps))
-    return small, inverse
+    return small
 
 
 def rotate_heads(

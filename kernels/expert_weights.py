@@ -33,7 +33,7 @@ def request_gate_up(gate_up: Any, owner: Any, tile: Any) -> None:
             scalar_offset=owner,
             indirect_dim=0,
         )
-        _copy_on(low == 0, tile[:, low : low + size, :], source)
+        copy_on(low == 0, tile[:, low : low + size, :], source)
 
 
 def request_down(down: Any, owner: Any, tile: Any) -> None:
@@ -47,10 +47,10 @@ def request_down(down: Any, owner: Any, tile: Any) -> None:
             scalar_offset=owner,
             indirect_dim=0,
         )
-        _copy_on(low == 0, tile[:, :, low : low + half], source)
+        copy_on(low == 0, tile[:, :, low : low + half], source)
 
 
-def _copy_on(hardware: bool, target: Any, source: Any) -> None:
+def copy_on(hardware: bool, target: Any, source: Any) -> None:
     """A transfer described by hardware (triggered by the sync engine) or by GpSimd's software."""
     if hardware:
         nisa.dma_copy(dst=target, src=source, dge_mode=nisa.dge_mode.hwdge, engine=nisa.engine.sync)

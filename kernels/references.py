@@ -206,6 +206,7 @@ REFERENCES: Mapping[str, Callable[[Arguments], Results]] = {
     "experts_decode": _experts_decode,
     "experts_decode_prefetched": _experts_sum,
     "moe_decode": _moe_decode,
+    "moe_block": _moe_decode,
     "aggregate": _aggregate,
     "lm_head": _lm_head,
     "lm_head_wide": _lm_head,

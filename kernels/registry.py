@@ -187,6 +187,15 @@ VARIANTS: tuple[Variant, ...] = (
         "Norm, routing and experts in one kernel: ids go from top-8 straight into transfer addresses.",
         ("decode",),
     ),
+    Variant(
+        "experts_decode",
+        "block",
+        "kernels.moe_block",
+        "moe_block",
+        ("post_norm", "router", "experts_decode", "aggregate"),
+        "From the residual to what the experts add: weights stationary, half of the columns a core.",
+        ("decode",),
+    ),
     _baseline(
         "aggregate", "aggregate", "Gather each choice's rows and add, in fp32, highest affinity first."
     ),
@@ -219,7 +228,7 @@ PRESETS: Mapping[str, Mapping[str, str]] = MappingProxyType(
                 "o_proj": "interleaved",
                 "router": "fused",
                 "experts_prefill": "resident",
-                "experts_decode": "prefetched",
+                "experts_decode": "block",
                 "lm_head": "wide",
             }
         ),

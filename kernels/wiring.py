@@ -55,6 +55,10 @@ WIRING: Mapping[tuple[str, str], tuple[str, str]] = {
         "x=hidden norm_weight=post_norm router_weight=router gate_up down eps",
         "added",
     ),
+    ("experts_decode", "moe_block"): (
+        "x=hidden norm_weight=post_norm router_weight=router gate_up down eps",
+        "added",
+    ),
     ("aggregate", "aggregate"): ("y slot affinities", "added"),
     ("final_norm", "rmsnorm"): ("x=hidden weight=final_norm eps", "normed"),
     ("lm_head", "lm_head"): ("x=normed weight=lm_head position=last", "logits"),

@@ -61,7 +61,9 @@ def test_a_kernel_runs_on_trn2_and_on_one_core(kernel: Variant) -> None:
     check(case, lnc=1)
 
 
-@pytest.mark.parametrize("choice", ["baseline", "tuned", "tuned,experts_decode=routed"])
+@pytest.mark.parametrize(
+    "choice", ["baseline", "tuned", "tuned,attention_decode=cached,experts_decode=routed"]
+)
 def test_the_small_model_through_the_kernels_matches_transformers(choice: str) -> None:
     verdict = check_small_model(kernel_choice(choice), run_kernel, steps=3)
     assert verdict.passed, verdict.detail

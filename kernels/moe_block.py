@@ -1,0 +1,68 @@
+"""The second half of a decoder layer for one token in one kernel, every weight a stationary tile."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import nki
+import nki.isa as nisa
+import nki.language as nl
+
+from kernels.blocks import BANK, P, core_of, request_pieces, share
+from kernels.columns import inverse_rms_of, load_column, ones_matrix, scaled_column, sum_of_squares
+from kernels.decode_experts import activations_of_all, add_experts, request_down_half, request_experts
+from kernels.decode_router import affinities_of, best_experts, logits_of
+from kernels.router import TOP_K
+
+
+@nki.jit
+def moe_block(x: Any, norm_weight: Any, router_weight: Any, gate_up: Any, down: Any, eps: float) -> Any:
+    """x [1, H] before the norm, norm_weight [1, H], bf16 router_weight [H, E], gate_up, down to [1, H].
+
+    Weights are the stationary operand, so a 128 x 128 tile takes the tensor engine's shortest interval (64
+    cycles) instead of 128 rows, answers stay column-major, and no activation is transposed. The ids of the
+    best experts need neither softmax nor 1 / rms, so the weights are asked for as soon as the logits exist
+    and affinities are computed while they move. A core computes gate and up of half of the experts; the cores
+    exchange activations ([128, 8]) while the down weights arrive, and each adds all eight experts, in fp32
+    and in the router's order, for half of the columns. Bound by HBM bandwidth after a serial prologue of
+    about five microseconds. It loses where loading stationary tiles is not hidden (then `routed`, whose
+    weights move past the token, is the better one), and at several tokens, where experts repeat.
+    """
+    core, cores = core_of()
+    hidden, experts, inner = x.shape[1], router_weight.shape[1], down.shape[1]
+    assert x.shape[0] == 1 and hidden % (2 * P) == 0, "one token, hidden in blocks of 256"
+    assert inner <= 2 * P and TOP_K <= experts <= BANK, "at most 256 wide, 8 to 512 experts"
+    depth, tiles = hidden // P, hidden // cores // P
+    out = nl.ndarray((1, hidden), dtype=x.dtype, buffer=nl.shared_hbm)
+    column, gamma = load_column(x), load_column(norm_weight)
+    router = nl.ndarray((P, depth, experts), dtype=router_weight.dtype, buffer=nl.sbuf)
+    request_pieces(router, router_weight.reshape((P, depth, experts)), (depth + 1) // 2)
+    ones = ones_matrix()
+
+    scaled = scaled_column(column, gamma)
+    logits = logits_of(scaled, router)
+    best, ids = best_experts(logits)
+    first, count = share(TOP_K)
+    weights = request_experts(gate_up, ids, first, count)
+    downs = request_down_half(down, ids, core * tiles * P, tiles * P)
+    inverse = inverse_rms_of(sum_of_squares(column, ones), eps, hidden)
+    shares = affinities_of(best, inverse, ones)
+    active = activations_of_all(scaled, weights, inverse, inner, core, cores)
+    total = add_experts(active, downs, shares, inner, tiles)
+    _store(total, out, core * tiles)
+    return out
+
+
+def _store(total: Any, out: Any, first: int) -> None:
+    """Columns [128, tiles] to the rows first:first+tiles of out seen as rows of 128."""
+    tiles = total.shape[1]
+    psum = nl.ndarray((tiles, P), dtype=total.dtype, buffer=nl.psum)
+    nisa.nc_transpose(dst=psum, data=total, engine=nisa.engine.tensor)
+    rows = nl.ndarray((tiles, P), dtype=out.dtype, buffer=nl.sbuf)
+    nisa.tensor_copy(dst=rows, src=psum, engine=nisa.engine.vector)
+    nisa.dma_copy(
+        dst=out.reshape((out.shape[1] // P, P))[first : first + tiles, :],
+        src=rows,
+        dge_mode=nisa.dge_mode.hwdge,
+        engine=nisa.engine.sync,
+    )
