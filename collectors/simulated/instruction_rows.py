@@ -11,7 +11,7 @@ import pyarrow as pa
 from collectors.simulated.traffic import bytes_by_memory
 from collectors.simulated.transfer_rows import transfer_id
 from simulator.api import Simulation, Timeline
-from simulator.costs.cost import all_narrow, any_psum, itemsize
+from simulator.costs.cost import all_halves, any_psum, itemsize
 from simulator.trace import Instruction, Trace
 
 _BYTES = tuple(f"{m}_{w}_bytes" for m in ("hbm", "sbuf", "psum") for w in ("read", "write"))
@@ -106,7 +106,7 @@ def _transfer_waits(
 def _performance_mode(instruction: Instruction) -> str | None:
     if instruction.engine != "vector" or instruction.call not in _FAST_CALLS or any_psum(instruction):
         return None
-    wide = all_narrow(instruction) and instruction.call != "tensor_tensor"
+    wide = all_halves(instruction) and instruction.call != "tensor_tensor"
     return "4x" if wide and instruction.attributes.get("contiguous", True) else "2x"
 
 

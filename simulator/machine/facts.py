@@ -64,10 +64,11 @@ class TensorEngine:
 class ElementEngine:
     """An engine that streams the free dimension over 128 lanes.
 
-    `wide_elements`, `fp8_elements` and `narrow_elements` are elements a lane takes per cycle in the fast mode,
-    for BF16 and FP16, with FP8 among them, and for other operands in SBUF; `psum_share` is what remains of them when an operand is in PSUM.
-    `issue_ns` is added to every instruction's stream before the next may start, `drain_ns` after that until
-    its result is complete, `pointer_ns` when an operand is one value per partition read from memory.
+    `wide_elements`, `fp8_elements` and `narrow_elements` are elements a lane takes per cycle in the fast
+    mode, for BF16 and FP16, with FP8 among them, and for other operands in SBUF; `psum_share` is what remains
+    of them when an operand is in PSUM. `issue_ns` is added to every instruction's stream before the next may
+    start, `drain_ns` after that until its result is complete, `pointer_ns` when an operand is one value per
+    partition read from memory.
     """
 
     clock_ghz: float
