@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from kernels.errors import UnsupportedShape
+from kernels.layouts import o_proj_by_core, qkv_by_core
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +64,48 @@ def check_dimensions(model: KernelDimensions) -> None:
 def add_router_weights(state_dict: dict[str, Any], layers: int, hidden: int, experts: int) -> None:
     """Put each router weight, transposed to [hidden, experts] in bf16, beside the checkpoint's own."""
     for index in range(layers):
-        name = f"layers.{index}.mlp.gate.weight"
-        weight = state_dict.get(name)
-        if weight is None:
-            raise UnsupportedShape(f"the checkpoint has no {name}", "use a Qwen3-MoE checkpoint")
-        if tuple(weight.shape) != (experts, hidden):
-            raise UnsupportedShape(
-                f"{name} is {tuple(weight.shape)}, not {(experts, hidden)}",
-                "use the checkpoint that belongs to this configuration",
-            )
+        weight = _weight(state_dict, f"layers.{index}.mlp.gate.weight", (experts, hidden))
         state_dict[f"layers.{index}.mlp.router_weight"] = weight.t().contiguous().bfloat16()
+
+
+def add_block_weights(
+    state_dict: dict[str, Any], layers: int, model: KernelDimensions, join: Callable[..., Any]
+) -> None:
+    """Put the attention weights as `attention_block` reads them beside the checkpoint's own.
+
+    `layers.N.self_attn.qkv_by_core` [2 ranks, hidden, columns] and `...o_proj_by_core` [2 ranks, 128, heads,
+    tiles, 128] in bf16; cut over ranks along the first dimension. `join` is `torch.concatenate`. Prefill
+    keeps using the checkpoint's weights, so they are held twice: 9.6 MB a layer and rank more for
+    Qwen3-30B-A3B.
+    """
+    for index in range(layers):
+        at = f"layers.{index}.self_attn"
+        queries, shared = model.heads * model.head, model.key_value_heads * model.head
+        q = _weight(state_dict, f"{at}.q_proj.weight", (queries, model.hidden)).bfloat16()
+        k = _weight(state_dict, f"{at}.k_proj.weight", (shared, model.hidden)).bfloat16()
+        v = _weight(state_dict, f"{at}.v_proj.weight", (shared, model.hidden)).bfloat16()
+        o = _weight(state_dict, f"{at}.o_proj.weight", (model.hidden, queries)).bfloat16()
+        laid, out = [], []
+        for rank in range(model.ranks):
+            mine = [_rows(each, rank, model.ranks).t() for each in (q, k, v)]
+            laid.append(qkv_by_core(join(mine, axis=1), join))
+            out.append(o_proj_by_core(_rows(o.t(), rank, model.ranks)))
+        state_dict[f"{at}.qkv_by_core"] = join(laid, axis=0).contiguous()
+        state_dict[f"{at}.o_proj_by_core"] = join(out, axis=0).contiguous()
+
+
+def _rows(weight: Any, rank: int, ranks: int) -> Any:
+    size = weight.shape[0] // ranks
+    return weight[rank * size : (rank + 1) * size]
+
+
+def _weight(state_dict: dict[str, Any], name: str, shape: tuple[int, int]) -> Any:
+    weight = state_dict.get(name)
+    if weight is None:
+        raise UnsupportedShape(f"the checkpoint has no {name}", "use a Qwen3-MoE checkpoint")
+    if tuple(weight.shape) != shape:
+        raise UnsupportedShape(
+            f"{name} is {tuple(weight.shape)}, not {shape}",
+            "use the checkpoint that belongs to this configuration",
+        )
+    return weight

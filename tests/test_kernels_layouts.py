@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
+from kernels.errors import UnsupportedShape
 from kernels.layouts import o_proj_by_core, o_proj_from_cores, qkv_by_core, qkv_from_cores
+from kernels.neuron_weights import KernelDimensions, add_block_weights
 
 
 def test_each_core_finds_its_queries_and_the_shared_key_and_value() -> None:
@@ -32,3 +35,41 @@ def test_torch_tensors_are_laid_out_alike() -> None:
     assert (qkv.numpy() == qkv_by_core(weight)).all()
     o_proj = o_proj_by_core(torch.from_numpy(weight.T.copy()))
     assert (o_proj.numpy() == o_proj_by_core(weight.T)).all()
+
+
+def checkpoint(model: KernelDimensions) -> dict[str, torch.Tensor]:
+    queries, shared = model.heads * 128, model.key_value_heads * 128
+    shapes = {"q": (queries, model.hidden), "k": (shared, model.hidden), "v": (shared, model.hidden)}
+    shapes["o"] = (model.hidden, queries)
+    noise = torch.Generator().manual_seed(0)
+    return {
+        f"layers.0.self_attn.{name}_proj.weight": torch.randn(shape, generator=noise).bfloat16()
+        for name, shape in shapes.items()
+    }
+
+
+SMALL = KernelDimensions(
+    hidden=256, heads=8, key_value_heads=2, head=128, experts=8, top_k=8, inner=64, ranks=2, batch=1
+)
+
+
+def test_a_checkpoint_gets_each_ranks_weights_by_core() -> None:
+    state = checkpoint(SMALL)
+    whole = dict(state)
+    add_block_weights(state, 1, SMALL, torch.concatenate)
+    qkv, o_proj = (state[f"layers.0.self_attn.{name}_by_core"] for name in ("qkv", "o_proj"))
+    assert tuple(qkv.shape) == (4, 256, 4 * 128)
+    assert tuple(o_proj.shape) == (4, 128, 4, 1, 128)
+    rank, head = 1, 3
+    q = whole["layers.0.self_attn.q_proj.weight"][(rank * 4 + head) * 128 : (rank * 4 + head + 1) * 128]
+    assert torch.equal(qkv[2 * rank + 1, :, 128:256], q.t())
+    o = whole["layers.0.self_attn.o_proj.weight"][128:256, (rank * 4 + head) * 128 + 7]
+    assert torch.equal(o_proj[2 * rank + 1, 7, head, 0], o)
+
+
+def test_a_misshapen_attention_weight_is_named() -> None:
+    state = checkpoint(SMALL)
+    name = "layers.0.self_attn.k_proj.weight"
+    state[name] = state[name][:-1]
+    with pytest.raises(UnsupportedShape, match=name):
+        add_block_weights(state, 1, SMALL, torch.concatenate)
