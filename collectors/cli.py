@@ -10,7 +10,19 @@ from typing import Any
 import typer
 
 from collectors.commands import app as app_verb
-from collectors.commands import baseline, bench_verb, compare, doctor, export, profile, rank, runs, show, sql
+from collectors.commands import (
+    baseline,
+    bench_verb,
+    compare,
+    doctor,
+    export,
+    profile,
+    rank,
+    runs,
+    show,
+    sql,
+    tune,
+)
 from collectors.commands import fidelity as fidelity_verb
 from collectors.commands import import_ as import_verb
 from collectors.commands.screen import messages, print_json
@@ -25,6 +37,7 @@ VERBS: tuple[Callable[..., Any], ...] = (
     show.show,
     compare.compare,
     rank.rank,
+    tune.tune,
     baseline.baseline,
     export.export,
     sql.sql,

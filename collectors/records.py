@@ -5,15 +5,18 @@ Times are integer nanoseconds, sizes bytes, fractions 0 to 1. None means "not kn
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
 import pyarrow as pa
 
+from kernels.parameters import Parameter, Setting
+
 Provenance = Literal["measured", "simulated", "estimated"]
 Phase = Literal["prefill", "decode", "host", "kernel"]
+TrialState = Literal["correct", "incorrect", "refused"]
 
 ENGINE_NAMES = ("tensor", "vector", "scalar", "gpsimd", "sync", "dma")
 
@@ -80,6 +83,12 @@ class Launch:
     nki: bool = True
     profile_id: str | None = None
     formula: str | None = None
+
+
+def mean_launch_ns(launches: Iterable[Launch]) -> float:
+    """Mean time of one execution over the executions the launches count."""
+    listed = tuple(launches)
+    return sum(each.count * each.time_ns for each in listed) / sum(each.count for each in listed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,3 +162,42 @@ class Run:
     """Kernel source text by "sha256:<hex>"; `configuration["source_files"]` maps file name to hash."""
     profiles: Mapping[str, Profile] = field(default_factory=dict)
     """By profile_id. When read back from the store the profiles have no `tables`; ask the store for those."""
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """A search over the parameters of one variant on one workload.
+
+    `fingerprint` is the SHA-256 of what its times follow from (kernel, arguments, machine, simulator); trials
+    of another fingerprint belong to another study. `seed` is that of the data.
+    """
+
+    study: str
+    created_at: datetime
+    slot: str
+    variant: str
+    phase: str
+    target: str
+    lnc: int
+    prompt: int
+    seq_len: int
+    seed: int
+    parameters: tuple[Parameter, ...]
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One candidate of a study: a value for each parameter, and what became of it.
+
+    "refused" by the machine's rules (`reason` is the rule) leaves no run; "incorrect" (`reason` is the failed
+    check) and "correct" do. `measured_run_id` is a run of the same candidate on a device.
+    """
+
+    study: str
+    number: int
+    settings: Mapping[str, Setting]
+    state: TrialState
+    reason: str = ""
+    run_id: str | None = None
+    measured_run_id: str | None = None

@@ -37,7 +37,7 @@ def o_proj(x: Any, weight: Any) -> Any:
 
 
 @nki.jit
-def o_proj_interleaved(x: Any, weight: Any) -> Any:
+def o_proj_interleaved(x: Any, weight: Any, pieces: int = 4, queues: str = "both") -> Any:
     """`o_proj` for one token with K interleaved over partitions, so no transpose and few transfers.
 
     Partition p holds x[8p:8p+8] and the same rows of the weight. The weight comes as four transfers that take
@@ -56,7 +56,7 @@ def o_proj_interleaved(x: Any, weight: Any) -> Any:
     nisa.dma_copy(
         dst=column, src=x.reshape((P, depth)), dge_mode=nisa.dge_mode.hwdge, engine=nisa.engine.scalar
     )
-    request_pieces(tiles, rows[:, :, first : first + size], max(1, depth // 4))
+    request_pieces(tiles, rows[:, :, first : first + size], max(1, depth // pieces), queues)
     result = nl.ndarray((1, size), dtype=x.dtype, buffer=nl.sbuf)
     accs = []
     for start in range(0, size, BANK):

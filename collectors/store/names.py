@@ -13,7 +13,9 @@ import duckdb
 from collectors.errors import RunNotFound
 
 NAME = re.compile(r"(?P<name>.+?)(?:~(?P<back>\d+))?(?:/p(?P<prompt>\d+))?")
-NEWEST = "ORDER BY created_at DESC, run_id DESC"
+ORDER = "ORDER BY created_at DESC, run_id DESC"
+NEWEST = f"AND run_id NOT IN (FROM trial_run) {ORDER}"
+"""Newest first, without the trials of a search: those answer to their ids only."""
 SAME_WORK = "target = ? AND prompt IS NOT DISTINCT FROM ? AND (prompt IS NOT NULL OR kernels::TEXT = ?)"
 """Runs that share a baseline: a prompt on a target; without a prompt, the same kernel on a target."""
 
@@ -84,7 +86,7 @@ def _latest(connection: duckdb.DuckDBPyConnection, name: str, _like: str | None)
     word, back, prompt = _parts(name)
     if word != "latest":
         return None
-    found = _ids(connection, f"? IS NULL OR prompt = ? {NEWEST}", [prompt, prompt])
+    found = _ids(connection, f"(? IS NULL OR prompt = ?) {NEWEST}", [prompt, prompt])
     steps = back or 0
     if steps < len(found):
         return found[steps]
@@ -124,7 +126,7 @@ def _by_label(connection: duckdb.DuckDBPyConnection, name: str, _like: str | Non
 
 
 def _by_prefix(connection: duckdb.DuckDBPyConnection, name: str, _like: str | None) -> str | None:
-    found = _ids(connection, f"starts_with(run_id, ?) {NEWEST}", [name])
+    found = _ids(connection, f"starts_with(run_id, ?) {ORDER}", [name])
     if len(found) > 1:
         shown = ", ".join(found[:3]) + (", ..." if len(found) > 3 else "")
         raise RunNotFound(f"{name!r} begins {len(found)} run ids: {shown}", "type more of the id")

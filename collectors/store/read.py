@@ -30,7 +30,8 @@ def query(connection: duckdb.DuckDBPyConnection, sql: str, parameters: Sequence[
         raise StoreError(str(error).strip(), 'see the tables with `collectors sql "SHOW TABLES"`') from None
 
 
-def _rows(connection: duckdb.DuckDBPyConnection, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+def rows(connection: duckdb.DuckDBPyConnection, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+    """A query's result as dictionaries."""
     found: list[Row] = arrow(connection, sql, parameters).to_pylist()
     return found
 
@@ -40,8 +41,14 @@ def _pick(row: Row, names: Iterable[str]) -> Row:
 
 
 def runs(connection: duckdb.DuckDBPyConnection) -> tuple[Run, ...]:
-    """Every run, newest first, with launches, checks and profile summaries; no instruction rows."""
-    return _load(connection, "SELECT run_id FROM run", ())
+    """Every run but trials, newest first, with launches, checks and profile summaries, no rows."""
+    return _load(connection, "SELECT run_id FROM run ANTI JOIN trial_run USING (run_id)", ())
+
+
+def of_study(connection: duckdb.DuckDBPyConnection, study: str) -> tuple[Run, ...]:
+    """The runs of a study's trials, measured ones among them."""
+    sql = "SELECT unnest([run_id, measured_run_id]) AS run_id FROM trial WHERE study = ?"
+    return _load(connection, sql, (study,))
 
 
 def load(connection: duckdb.DuckDBPyConnection, run_id: str) -> Run:
@@ -55,9 +62,9 @@ def load(connection: duckdb.DuckDBPyConnection, run_id: str) -> Run:
 def _load(connection: duckdb.DuckDBPyConnection, ids: str, parameters: Sequence[Any]) -> tuple[Run, ...]:
     def detail(table: str, order: str = "") -> dict[str, list[Row]]:
         sql = f"SELECT * FROM {table} WHERE run_id IN ({ids}) {order}"  # noqa: S608 (own names)
-        return _by(_rows(connection, sql, parameters), "run_id")
+        return _by(rows(connection, sql, parameters), "run_id")
 
-    rows = _rows(
+    found = rows(
         connection,
         f"SELECT * FROM run WHERE run_id IN ({ids}) ORDER BY created_at DESC, run_id DESC",  # noqa: S608
         parameters,
@@ -65,10 +72,10 @@ def _load(connection: duckdb.DuckDBPyConnection, ids: str, parameters: Sequence[
     wanted = f"SELECT DISTINCT profile_id FROM launch WHERE run_id IN ({ids})"  # noqa: S608
     profiles = {
         row["profile_id"]: _profile(row)
-        for row in _rows(connection, f"SELECT * FROM profile WHERE profile_id IN ({wanted})", parameters)  # noqa: S608
+        for row in rows(connection, f"SELECT * FROM profile WHERE profile_id IN ({wanted})", parameters)  # noqa: S608
     }
     texts = _by(
-        _rows(
+        rows(
             connection,
             "SELECT DISTINCT run_id, sha256, text FROM run_source JOIN source USING (sha256) "  # noqa: S608
             f"WHERE run_id IN ({ids})",
@@ -85,7 +92,8 @@ def _load(connection: duckdb.DuckDBPyConnection, ids: str, parameters: Sequence[
         "sources": texts,
     }
     return tuple(
-        _run(row, {name: of.get(row["run_id"], []) for name, of in details.items()}, profiles) for row in rows
+        _run(row, {name: of.get(row["run_id"], []) for name, of in details.items()}, profiles)
+        for row in found
     )
 
 

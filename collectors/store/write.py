@@ -78,16 +78,21 @@ def save(connection: duckdb.DuckDBPyConnection, run: Run) -> None:
     """Write `run` with its profiles; a profile the database already has is not written again."""
     connection.begin()
     try:
-        dropped = _save_profiles(connection, run)
-        _insert(connection, "launch", [_launch_row(run, at) for at in range(len(run.launches))])
-        _insert_sources(connection, run)
-        for table, rows in _details(run, dropped).items():
-            _insert(connection, table, rows)
-        _insert(connection, "run", [_run_row(run)])
+        insert_run(connection, run)
     except BaseException:
         connection.rollback()
         raise
     connection.commit()
+
+
+def insert_run(connection: duckdb.DuckDBPyConnection, run: Run) -> None:
+    """The rows of a run, its own last, inside the caller's transaction."""
+    dropped = _save_profiles(connection, run)
+    _insert(connection, "launch", [_launch_row(run, at) for at in range(len(run.launches))])
+    _insert_sources(connection, run)
+    for table, rows in _details(run, dropped).items():
+        _insert(connection, table, rows)
+    _insert(connection, "run", [_run_row(run)])
 
 
 def _plain(value: Any) -> Any:
