@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+from simulator.errors import KernelRefused
+from simulator.nki.storage import Storage
 from simulator.nki.surface import table
-from simulator.nki.tensor import NkiTensor, Storage, region_of
+from simulator.nki.tensor import NkiTensor, region_of
 
 DOC = Path(__file__).parents[1] / "docs" / "nki-surface.md"
 
@@ -26,11 +29,54 @@ def test_the_documented_surface_is_the_one_the_code_has() -> None:
 def test_views_share_storage_and_name_the_same_elements_as_numpy() -> None:
     t = tensor(4, 6)
     assert np.array_equal(t.slice(1, 1, 6, 2).array, t.array[:, 1:6:2])
-    assert np.array_equal(t.select(0, 2).array, t.array[2])
+    assert np.array_equal(t.select(1, 2).array, t.array[:, 2:3])
+    assert np.array_equal(t[2].array, t.array[2:3])
     assert np.array_equal(t.reshape_dim(1, (2, -1)).array, t.array.reshape(4, 2, 3))
     assert t.reshape_dim(1, (2, 3)).flatten_dims(1, 2).shape == (4, 6)
     assert t.permute((1, 0)).get_pattern() == [[1, 6], [6, 4]]
     assert not t.permute((1, 0)).is_contiguous()
+
+
+def test_rearrange_splits_reorders_and_merges_by_name() -> None:
+    t = tensor(4, 6)
+    turned = t.rearrange(("p", ("h", "w")), ("p", "w", "h"), {"h": 2})
+    assert np.array_equal(turned.array, t.array.reshape(4, 2, 3).transpose(0, 2, 1))
+    back = turned.rearrange(("p", "w", "h"), ("p", "h", "w")).rearrange(("p", "h", "w"), ("p", ("h", "w")))
+    assert np.array_equal(back.array, t.array)
+    with pytest.raises(KernelRefused, match="does not split"):
+        t.rearrange(("p", ("h", "w")), ("p", "w", "h"), {"h": 4})
+    with pytest.raises(KernelRefused, match="on one side"):
+        t.rearrange(("p", "f"), ("p", "g"))
+
+
+def test_rows_and_an_index_may_come_from_data() -> None:
+    table, rows = tensor(5, 3, memory="hbm"), tensor(4, 1)
+    rows.array[:, 0] = [4, 0, 4, 1]
+    chosen = table.vector_select(0, rows)
+    assert np.array_equal(chosen.array, table.array[[4, 0, 4, 1]])
+    picked = table.select(0, rows[2:3])
+    assert np.array_equal(picked.array, table.array[4])
+    assert chosen.is_indirect()
+    assert picked.is_indirect()
+    assert not table[2].is_indirect()
+    with pytest.raises(KernelRefused, match="vector_select on dimension 0"):
+        tensor(4, 6).vector_select(0, rows)
+
+
+def test_a_pattern_outside_its_tensor_is_refused_only_where_it_is_used() -> None:
+    view = tensor(4, 6).ap([[6, 4], [1, 6]], offset=3)
+    with pytest.raises(KernelRefused, match="leaves tensor 't'"):
+        view.array  # noqa: B018 - reading it is the use
+
+
+def test_a_pattern_may_not_step_inside_a_partition_from_one_to_the_next() -> None:
+    with pytest.raises(KernelRefused, match="steps 4 elements over the partitions"):
+        tensor(4, 6).ap([[4, 4], [1, 4]])
+
+
+def test_a_pattern_of_another_dtype_counts_its_elements() -> None:
+    halves = tensor(4, 6).ap([[12, 4], [1, 3]], offset=1, dtype="uint16")
+    assert np.array_equal(halves.array, tensor(4, 6).array.view(np.uint16)[:, 1:4])
 
 
 def test_a_region_is_the_box_of_a_view() -> None:

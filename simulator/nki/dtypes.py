@@ -19,6 +19,15 @@ DTYPES: dict[str, np.dtype[Any]] = {
     "float8_e5m2": np.dtype(ml_dtypes.float8_e5m2),
     "float8_e8m0fnu": np.dtype(ml_dtypes.float8_e8m0fnu),
 }
+PACKED: dict[str, np.dtype[Any]] = {
+    "float8_e5m2_x4": DTYPES["float8_e5m2"],
+    "float8_e4m3fn_x4": DTYPES["float8_e4m3fn"],
+    "float4_e2m1fn_x4": np.dtype(np.uint8),
+}
+"""Four MX elements in one: what NumPy holds them in, a byte an element and for fp4 a byte two."""
+DTYPES |= {
+    name: np.dtype([(name, held, (2 if name.startswith("float4") else 4,))]) for name, held in PACKED.items()
+}
 
 
 _names: dict[np.dtype[Any], str] = {}
@@ -28,7 +37,7 @@ def name_of(dtype: np.dtype[Any]) -> str:
     """`dtype.name`, which NumPy works out anew each time, remembered."""
     name = _names.get(dtype)
     if name is None:
-        name = _names[dtype] = dtype.name
+        name = _names[dtype] = dtype.names[0] if dtype.names else dtype.name
     return name
 
 

@@ -15,7 +15,8 @@ from simulator.api import KernelRef
 from simulator.errors import BadKernel, KernelRefused, SimulatorError
 from simulator.nki.capacity import check_capacity
 from simulator.nki.initialised import missing
-from simulator.nki.tensor import NkiTensor, Storage
+from simulator.nki.storage import Storage
+from simulator.nki.tensor import NkiTensor
 from simulator.nki.tracer import Launch, Program, set_current
 from simulator.trace import Trace
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from simulator.nki.tensor import NkiTensor, Storage
+from simulator.nki.storage import Storage
+from simulator.nki.tensor import NkiTensor
 
 
 def is_written(tensor: NkiTensor) -> bool:

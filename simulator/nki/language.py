@@ -13,7 +13,8 @@ from simulator.nki.dtypes import DTYPES, dtype_of
 from simulator.nki.names import unknown_name
 from simulator.nki.ops import OPS
 from simulator.nki.rules import check_allocation
-from simulator.nki.tensor import NkiTensor, Storage
+from simulator.nki.storage import Storage
+from simulator.nki.tensor import NkiTensor
 from simulator.nki.tracer import current, location
 
 sbuf, psum, hbm, private_hbm, shared_hbm = "sbuf", "psum", "private_hbm", "private_hbm", "shared_hbm"

@@ -14,11 +14,9 @@ RELEASES: dict[str, dict[str, str]] = {
             ("tensor_copy_dynamic_src", "tensor_copy_dynamic_dst"), f"{BETA_1}, removed in NKI 0.4"
         ),
         **dict.fromkeys(("scalar_load", "scalar_store", "NkiScalar", "dependency"), "NKI 0.7"),
-        **dict.fromkeys(("quantize_mx", "nc_matmul_mx"), "NKI 0.1"),
         **dict.fromkeys(
             ("dropout", "rng", "set_rng_seed", "rand2", "rand_set_state", "rand_get_state"), "NKI 0.1"
         ),
-        **dict.fromkeys(("get_nc_sub_version", "tensor_scalar_cumulative"), "NKI 0.1"),
     },
     "nki.language": {
         **dict.fromkeys(
@@ -28,7 +26,6 @@ RELEASES: dict[str, dict[str, str]] = {
             ("random_seed", "rand", "dropout", "gather_flattened", "load_transpose2d"), "NKI 0.3"
         ),
         **dict.fromkeys(("softmax", "rms_norm", "matmul", "where", "mean", "var", "prod", "all"), "NKI 0.3"),
-        **dict.fromkeys(("float8_e5m2_x4", "float8_e4m3fn_x4", "float4_e2m1fn_x4"), "NKI 0.1"),
     },
     "nki": {
         **dict.fromkeys(("benchmark", "baremetal", "profile", "simulate_kernel"), BETA_1),

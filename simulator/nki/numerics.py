@@ -7,7 +7,8 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from simulator.nki.tensor import Array, NkiTensor
+from simulator.nki.storage import Array
+from simulator.nki.tensor import NkiTensor
 from simulator.nki.tracer import current
 
 

@@ -2,73 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 
 from simulator.errors import KernelRefused
 from simulator.nki.dtypes import dtype_of
-from simulator.trace import Memory, Region
-
-Array = np.ndarray[Any, Any]
-
-
-class Storage:
-    """The memory behind one allocation.
-
-    `filled` once every element holds a value; until then `marks` are the elements that do (None: none), and
-    `touched` how many writes they took.
-    """
-
-    __slots__ = (
-        "address",
-        "base",
-        "core",
-        "data",
-        "filled",
-        "id",
-        "marks",
-        "memory",
-        "name",
-        "role",
-        "row_bytes",
-        "rows",
-        "source",
-        "touched",
-    )
-
-    def __init__(self, data: Array, memory: Memory, name: str, *, filled: bool, core: int | None) -> None:
-        self.data = data
-        self.base: int = data.ctypes.data
-        self.memory: Memory = memory
-        self.name = name
-        self.core = core
-        self.role: Literal["input", "output", "scratch"] = "scratch"
-        self.address: tuple[int, int] | None = None
-        self.source = 0
-        self.id = -1
-        if memory == "hbm":
-            self.row_bytes = (data.shape[-1] if data.ndim else 1) * data.itemsize
-            self.rows = data.nbytes // self.row_bytes if self.row_bytes else 0
-        else:
-            self.rows = data.shape[0]
-            self.row_bytes = data.nbytes // self.rows if self.rows else 0
-        self.filled = filled
-        self.marks: Array | None = None
-        self.touched = 0
-
-
-class Scatter:
-    """Where an indirectly addressed view lives: flat element indices, and which partitions are in bounds."""
-
-    __slots__ = ("cells", "flat", "inside")
-
-    def __init__(self, cells: Array, inside: Array, flat: Array) -> None:
-        self.cells = cells
-        self.inside = inside
-        self.flat = flat
+from simulator.nki.storage import (
+    Array,
+    Scatter,
+    Storage,
+    byte_strides,
+    gathered,
+    rearrangement,
+    strided,
+)
+from simulator.trace import Region
 
 
 class NkiTensor:
@@ -77,7 +28,7 @@ class NkiTensor:
     `dynamic` says the address came from data, and `steered` are the regions that data was read from.
     """
 
-    __slots__ = ("array", "buffer", "dynamic", "offset", "region", "rows", "steered", "storage")
+    __slots__ = ("_start", "array", "buffer", "dynamic", "region", "rows", "steered", "storage")
 
     def __init__(
         self,
@@ -94,14 +45,14 @@ class NkiTensor:
         self.steered = steered
         self.rows: Scatter | None = None
         self.region: Region | None = None
-        self.offset = -1
+        self._start = -1
 
     @property
     def start(self) -> int:
         """Bytes from the storage's first to the view's first, worked out once."""
-        if self.offset < 0:
-            self.offset = self.array.ctypes.data - self.storage.base
-        return self.offset
+        if self._start < 0:
+            self._start = self.array.ctypes.data - self.storage.base
+        return self._start
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -126,6 +77,17 @@ class NkiTensor:
         return dtype
 
     @property
+    def strides(self) -> tuple[int, ...]:
+        """Elements from one index of each dimension to the next."""
+        size = self.array.itemsize
+        return tuple([stride // size for stride in self.array.strides])
+
+    @property
+    def offset(self) -> int:
+        """Elements from the storage's first to the view's first."""
+        return self.start // self.array.itemsize
+
+    @property
     def name(self) -> str:
         """Name of the allocation."""
         return self.storage.name
@@ -137,7 +99,13 @@ class NkiTensor:
         if not isinstance(key, tuple):
             key = (key,)
         _check_bounds(self, key)
-        return NkiTensor(self.storage, self.array[key], self.buffer, self.dynamic, self.steered)
+        on_chip = self.storage.memory != "hbm"
+        if on_chip and key and isinstance(key[0], int | np.integer):
+            key = (slice(key[0], key[0] + 1 or None), *key[1:])
+        part = self.array[(*key, ...)] if Ellipsis not in key else self.array[key]
+        while part.ndim < 1 + on_chip:
+            part = part[..., None]
+        return NkiTensor(self.storage, part, self.buffer, self.dynamic, self.steered)
 
     def reshape(self, shape: tuple[int, ...]) -> NkiTensor:
         """The same elements in row-major order under another shape."""
@@ -159,9 +127,28 @@ class NkiTensor:
         """`start:end:step` of one dimension."""
         return self[(*(slice(None),) * dim, slice(start, end, step))]
 
-    def select(self, dim: int, index: int) -> NkiTensor:
-        """One index of a dimension, which disappears."""
-        return self[(*(slice(None),) * dim, int(index))]
+    def select(self, dim: int, index: Any) -> NkiTensor:
+        """One index of a dimension, which disappears; a tensor or register as index is read as it runs."""
+        chosen = self[(*(slice(None),) * dim, _integer(index))]
+        if isinstance(index, NkiTensor):
+            chosen.steered, chosen.dynamic = (*self.steered, region_of(index)), True
+        return chosen
+
+    def vector_select(self, dim: int, vector_offset: NkiTensor) -> NkiTensor:
+        """Row i of the view is the row of an HBM tensor that element i of `vector_offset` names."""
+        if dim != 0 or self.storage.memory != "hbm":
+            raise KernelRefused(
+                f"vector_select on dimension {dim} of {self.storage.name!r}",
+                "select on dimension 0 of an HBM tensor",
+                rule="vector-select",
+            )
+        pattern = self.get_pattern()
+        pattern[0][1] = vector_offset.shape[0]
+        return self.ap(pattern, vector_offset=vector_offset)
+
+    def is_indirect(self) -> bool:
+        """Whether data chose where the view lies."""
+        return self.dynamic
 
     def reshape_dim(self, dim: int, shape: tuple[int, ...]) -> NkiTensor:
         """One dimension split into several; -1 is inferred."""
@@ -188,70 +175,93 @@ class NkiTensor:
         shape = (*self.shape[:dim], size, *self.shape[dim + 1 :])
         return self._view(lambda a: np.broadcast_to(a, shape))
 
+    def broadcast_to(self, shape: tuple[int, ...]) -> NkiTensor:
+        """Dimensions of size one repeated to `shape`."""
+        return self._view(lambda a: np.broadcast_to(a, tuple(shape)))
+
+    def rearrange(
+        self,
+        src_pattern: tuple[Any, ...],
+        dst_pattern: tuple[Any, ...],
+        fixed_sizes: dict[str, int] | None = None,
+    ) -> NkiTensor:
+        """Dimensions split, reordered and merged by name: `(b, (h, w))` to `(b, w, h)`."""
+        split, order, merged = rearrangement(self.shape, src_pattern, dst_pattern, fixed_sizes or {})
+        return self.reshape(split).permute(order).reshape(merged)
+
     def ap(
         self,
-        pattern: list[list[int]],
+        pattern: Sequence[Sequence[int]],
         offset: int | None = None,
-        scalar_offset: NkiTensor | None = None,
+        scalar_offset: Any = None,
         vector_offset: NkiTensor | None = None,
         indirect_dim: int = 0,
         dtype: Any = None,
     ) -> NkiTensor:
-        """A hardware access pattern: [stride, count] pairs in elements from `offset`."""
-        storage, itemsize = self.storage, self.array.itemsize
-        start = self.start
-        steered, dynamic = self.steered, self.dynamic
-        if storage.memory == "hbm":
-            strides = [stride * itemsize for stride, _ in pattern]
-            start += (offset or 0) * itemsize
-        else:
-            free = storage.row_bytes // itemsize
-            strides = [storage.row_bytes, *(stride * itemsize for stride, _ in pattern[1:])]
-            start += (offset or 0) // free * storage.row_bytes + (offset or 0) % free * itemsize
-        if scalar_offset is not None:
-            step = int(np.prod(self.shape[indirect_dim + 1 :], dtype=np.int64))
-            start += int(scalar_offset.array.reshape(-1)[0]) * step * itemsize
-            steered, dynamic = (*steered, region_of(scalar_offset)), True
-        shape = tuple(count for _, count in pattern)
-        if vector_offset is not None:
-            return self._gathered(start, shape, strides, vector_offset, indirect_dim)
-        end = start + sum((n - 1) * s for n, s in zip(shape, strides, strict=True)) + itemsize
-        if start < 0 or end > storage.data.nbytes:
-            raise KernelRefused(
-                f"the access pattern leaves tensor {storage.name!r}",
-                "check offset, strides and counts",
-                rule="bounds",
-            )
-        flat = storage.data.view(np.uint8).reshape(-1)[start : start + itemsize].view(self.array.dtype)
-        view = NkiTensor(storage, as_strided(flat, shape, strides), self.buffer, dynamic, steered)
-        return view if dtype is None else view.view(dtype)
+        """A hardware access pattern: [stride, count] pairs in elements of `dtype` from `offset`.
 
-    def _gathered(
-        self,
-        start: int,
-        shape: tuple[int, ...],
-        strides: list[int],
-        vector_offset: NkiTensor,
-        indirect_dim: int,
-    ) -> NkiTensor:
-        """Partition i of the view is at the row that element i of `vector_offset` names."""
-        storage, itemsize = self.storage, self.array.itemsize
-        step = int(np.prod(self.shape[indirect_dim + 1 :], dtype=np.int64)) * itemsize
-        index = vector_offset.array.reshape(-1).astype(np.int64)[: shape[0]]
-        cells = start + index * step
-        for stride, count in zip(strides[1:], shape[1:], strict=True):
-            cells = cells[..., None] + np.arange(count) * stride
-        inside = (index >= 0) & (index < self.shape[indirect_dim])
-        flat = storage.data.view(np.uint8).reshape(-1).view(self.array.dtype)
-        cells = np.where(inside.reshape((-1,) + (1,) * (len(shape) - 1)), cells // itemsize, 0)
-        view = NkiTensor(storage, flat[cells], self.buffer, True, (region_of(vector_offset),))
-        view.rows = Scatter(cells, inside, flat)
-        return view
+        A view that leaves its tensor is refused where it is used: kernels form some they never use.
+        """
+        kind = self.array.dtype if dtype is None else dtype_of(dtype)
+        strides = byte_strides(self.storage, pattern, kind.itemsize)
+        start = self.start + (offset or 0) * kind.itemsize
+        step = int(np.prod(self.shape[indirect_dim + 1 :], dtype=np.int64)) * self.array.itemsize
+        steered, dynamic = self.steered, self.dynamic
+        shape = tuple([int(count) for _, count in pattern])
+        if vector_offset is not None:
+            place = gathered(self.storage, kind, start, shape, strides, vector_offset.array, step)
+            view = NkiTensor(
+                self.storage, place.flat[place.cells], self.buffer, True, (region_of(vector_offset),)
+            )
+            view.rows = place
+            return view
+        if scalar_offset is not None:
+            start += _integer(scalar_offset) * step
+            dynamic = True
+            if isinstance(scalar_offset, NkiTensor):
+                steered = (*steered, region_of(scalar_offset))
+        array = strided(self.storage, kind, start, shape, strides)
+        if array is None:
+            return Outside(self.storage, self.buffer, dynamic, steered)
+        return NkiTensor(self.storage, array, self.buffer, dynamic, steered)
 
     def view(self, dtype: Any) -> NkiTensor:
         """The same bytes as another dtype."""
         other = dtype_of(dtype)
         return NkiTensor(self.storage, self.array.view(other), self.buffer, self.dynamic, self.steered)
+
+    reinterpret_cast = view
+
+
+class Outside(NkiTensor):
+    """A view of what lies outside its tensor; refused where it is read or written."""
+
+    __slots__ = ()
+
+    def __init__(
+        self, storage: Storage, buffer: str, dynamic: bool = False, steered: tuple[Region, ...] = ()
+    ) -> None:
+        self.storage = storage
+        self.buffer = buffer
+        self.dynamic = dynamic
+        self.steered = steered
+        self.rows = None
+        self.region = None
+        self._start = -1
+
+    @property
+    def array(self) -> Array:  # type: ignore[override]
+        """There is none."""
+        raise KernelRefused(
+            f"the access pattern leaves tensor {self.storage.name!r}",
+            "check offset, strides and counts",
+            rule="bounds",
+        )
+
+
+def _integer(value: Any) -> int:
+    """A number, a register's, or the one element of a tile."""
+    return int(value.array.reshape(-1)[0]) if isinstance(value, NkiTensor) else int(value)
 
 
 def _check_bounds(tensor: NkiTensor, key: tuple[Any, ...]) -> None:

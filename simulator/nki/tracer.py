@@ -10,7 +10,8 @@ from typing import Any, cast
 from simulator.errors import KernelRefused, SimulatorError
 from simulator.nki.dtypes import name_of
 from simulator.nki.initialised import is_written, mark_written
-from simulator.nki.tensor import NkiTensor, Storage, region_of
+from simulator.nki.storage import Storage
+from simulator.nki.tensor import NkiTensor, region_of
 from simulator.trace import Engine, Instruction, Source, Tensor, Transfer
 
 
@@ -100,6 +101,7 @@ class Program:
         self.core = core
         self.shared_count: dict[str, int] = {}
         self.in_order = 0
+        self.accumulators: dict[str, Any] = {}
         self.exchanges = 0
         self.source: int | None = None
 

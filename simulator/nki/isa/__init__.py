@@ -7,19 +7,13 @@ from typing import Any
 from simulator.nki.isa.activation import activate2, activation, activation_reduce, exponential
 from simulator.nki.isa.dma import dma_compute, dma_copy, dma_transpose
 from simulator.nki.isa.elementwise import (
-    bn_aggr,
-    bn_stats,
     memset,
     reciprocal,
     scalar_tensor_tensor,
     tensor_copy,
     tensor_copy_predicated,
-    tensor_partition_reduce,
-    tensor_reduce,
     tensor_scalar,
-    tensor_scalar_reduce,
     tensor_tensor,
-    tensor_tensor_scan,
 )
 from simulator.nki.isa.enums import (
     dge_mode,
@@ -32,6 +26,16 @@ from simulator.nki.isa.enums import (
 )
 from simulator.nki.isa.exchange import core_barrier, sendrecv
 from simulator.nki.isa.matmul import nc_matmul, nc_transpose
+from simulator.nki.isa.mx import nc_matmul_mx, quantize_mx
+from simulator.nki.isa.reductions import (
+    bn_aggr,
+    bn_stats,
+    tensor_partition_reduce,
+    tensor_reduce,
+    tensor_scalar_cumulative,
+    tensor_scalar_reduce,
+    tensor_tensor_scan,
+)
 from simulator.nki.isa.registers import (
     VirtualRegister,
     register_alloc,
@@ -69,6 +73,11 @@ def get_nc_version() -> nc_version:
     return GENERATION[current().launch.target]
 
 
+def get_nc_sub_version() -> int:
+    """Revision of the silicon within its generation: the first."""
+    return 0
+
+
 def __getattr__(name: str) -> Any:
     raise unknown_name("nki.isa", name)
 
@@ -90,6 +99,7 @@ __all__ = [
     "dma_transpose",
     "engine",
     "exponential",
+    "get_nc_sub_version",
     "get_nc_version",
     "gpsimd_engine",
     "iota",
@@ -100,12 +110,14 @@ __all__ = [
     "nc_find_index8",
     "nc_match_replace8",
     "nc_matmul",
+    "nc_matmul_mx",
     "nc_n_gather",
     "nc_stream_shuffle",
     "nc_transpose",
     "nc_version",
     "nonzero_with_count",
     "oob_mode",
+    "quantize_mx",
     "range_select",
     "reciprocal",
     "reduce_cmd",
@@ -125,6 +137,7 @@ __all__ = [
     "tensor_partition_reduce",
     "tensor_reduce",
     "tensor_scalar",
+    "tensor_scalar_cumulative",
     "tensor_scalar_reduce",
     "tensor_tensor",
     "tensor_tensor_scan",

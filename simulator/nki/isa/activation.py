@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from simulator.nki import accumulators
 from simulator.nki.isa.enums import reduce_cmd as ReduceCmd
-from simulator.nki.numerics import computing, flat, lift, operand, store
+from simulator.nki.numerics import computing, lift, operand, store
 from simulator.nki.ops import OPS, Op
 from simulator.nki.rules import check_on_chip, check_partitions, check_same_size, refuse
 from simulator.nki.tensor import NkiTensor
@@ -98,8 +99,8 @@ def _activate(
     if computing(dst):
         value = _evaluate(op, data, bias, scale)
         store(dst, value)
-        if reduce_res is not None:
-            _reduce(reduce_res, value, reduce_op, command)
+        if reduce_res is not None or command is not ReduceCmd.idle:
+            _reduce(data, value, reduce_op, command, reduce_res)
     return emit(
         call,
         "ACTIVATE",
@@ -124,13 +125,10 @@ def _evaluate(op: Op, data: NkiTensor, bias: Any, scale: Any) -> Any:
         return op.compute(value)
 
 
-def _reduce(result: NkiTensor, value: Any, op: Op | None, command: ReduceCmd) -> None:
+def _reduce(data: NkiTensor, value: Any, op: Op | None, command: ReduceCmd, result: NkiTensor | None) -> None:
     if op is not None and op.name != "add":
         raise refuse("reduce-op", f"ScalarE reduces with {op!r}", "use nl.add")
-    total = value.reshape(value.shape[0], -1).sum(axis=1, dtype=np.float32)
-    if command in (ReduceCmd.reduce, ReduceCmd.load_reduce):
-        total = total + flat(result)[:, 0]
-    store(result, total)
+    accumulators.reduce("scalar", data, value, OPS["add"], command, result)
 
 
 def activate2(
@@ -163,8 +161,8 @@ def activate2(
         with np.errstate(all="ignore"):
             value = op.compute(value, operand(relu_param, data)) if op.name == "prelu" else op.compute(value)
         store(dst, value)
-        if reduce_res is not None:
-            _reduce(reduce_res, value, reduce_op, reduce_cmd)
+        if reduce_res is not None or reduce_cmd is not ReduceCmd.idle:
+            _reduce(data, value, reduce_op, reduce_cmd, reduce_res)
     return emit(
         "activate2",
         "ACTIVATE",
@@ -195,8 +193,7 @@ def exponential(
     if computing(dst):
         value = np.exp(lift(src.array) - operand(max_value, src))
         store(dst, value)
-        if reduce_res is not None:
-            _reduce(reduce_res, value, OPS["add"], reduce_cmd)
+        accumulators.reduce("vector", src, value, OPS["add"], reduce_cmd, reduce_res, reduce_init)
     return emit(
         "exponential", "EXPONENTIAL", "vector", outputs, (src, *pointers), free_elements(src), name=name
     )

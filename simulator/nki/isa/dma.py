@@ -19,7 +19,8 @@ from simulator.nki.isa.enums import oob_mode as Oob
 from simulator.nki.numerics import computing, lift, rounded, store
 from simulator.nki.ops import OPS
 from simulator.nki.rules import check_same_size, refuse
-from simulator.nki.tensor import NkiTensor, Scatter
+from simulator.nki.storage import Scatter
+from simulator.nki.tensor import NkiTensor
 from simulator.nki.tracer import Handle, emit, free_elements
 from simulator.trace import Transfer
 
@@ -32,7 +33,7 @@ def dma_copy(
     src: NkiTensor,
     priority: Any = None,  # noqa: ARG001 - queues are served round robin whatever the class
     oob_mode: Oob = Oob.error,
-    dge_mode: Dge = Dge.unknown,
+    dge_mode: Dge | int = Dge.unknown,
     engine: Engine = Engine.unknown,
     name: str | None = None,
 ) -> Handle:
@@ -48,7 +49,7 @@ def dma_copy(
     return _emit("dma_copy", "DMA_DIRECT2D", dst, (src,), mode, trigger, name)
 
 
-def _resolved(mode: Dge, engine: Engine, indirect: bool) -> tuple[str, str]:
+def _resolved(mode: Dge | int, engine: Engine, indirect: bool) -> tuple[str, str]:
     """Descriptor mode and triggering engine; only software descriptors can gather or scatter."""
     asked = Dge(mode).name
     if asked == "unknown":
@@ -133,7 +134,7 @@ def dma_transpose(
     src: NkiTensor,
     axes: Sequence[int] | None = None,
     priority: Any = None,  # noqa: ARG001
-    dge_mode: Dge = Dge.unknown,
+    dge_mode: Dge | int = Dge.unknown,
     oob_mode: Oob = Oob.error,  # noqa: ARG001 - a gathered source is checked when it is addressed
     name: str | None = None,
 ) -> Handle:

@@ -1,4 +1,4 @@
-"""The tensor engine: `nc_matmul`, `nc_transpose`, `nc_matmul_mx`."""
+"""The tensor engine: `nc_matmul`, `nc_transpose`."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ def nc_matmul(
         return _double_row(dst, stationary, moving, accumulate, name)
     rows, columns, width = check_matmul(program.launch.target, dst, stationary, moving)
     check_partitions("nc_matmul", dst, stationary, moving)
-    adds = _adds(dst, accumulate)
+    adds = accumulates(dst, accumulate)
     if computing(dst):
         product = lift(stationary.array).reshape(rows, columns).T @ lift(moving.array).reshape(rows, width)
-        _into(dst, product, adds)
+        into(dst, product, adds)
     # An accumulating matmul adds inside PSUM: the region is written, not read, so groups stay pipelined.
     return emit(
         "nc_matmul",
@@ -62,7 +62,8 @@ def nc_matmul(
     )
 
 
-def _adds(dst: NkiTensor, accumulate: bool | None) -> bool:
+def accumulates(dst: NkiTensor, accumulate: bool | None) -> bool:
+    """Whether a matmul adds to what dst holds: as asked, else where something was written."""
     written = is_written(dst)
     if accumulate and not written:
         raise refuse(
@@ -73,7 +74,8 @@ def _adds(dst: NkiTensor, accumulate: bool | None) -> bool:
     return written if accumulate is None else bool(accumulate)
 
 
-def _into(dst: NkiTensor, product: np.ndarray[Any, Any], adds: bool) -> None:
+def into(dst: NkiTensor, product: np.ndarray[Any, Any], adds: bool) -> None:
+    """Write a product to PSUM, or add it to what is there."""
     product = product.reshape(dst.array.shape)
     store(dst, lift(dst.array) + product if adds else product)
 
@@ -85,10 +87,10 @@ def _double_row(
     if stationary.array.itemsize != 1 or stationary.array.shape[1] != 2 or moving.array.shape[1] != 2:
         raise refuse("double-row", "double_row takes fp8 operands of shape [K, 2, free]", "drop perf_mode")
     rows = stationary.array.shape[0]
-    adds = _adds(dst, accumulate)
+    adds = accumulates(dst, accumulate)
     if computing(dst):
         left = lift(stationary.array).reshape(rows * 2, -1)
-        _into(dst, left.T @ lift(moving.array).reshape(rows * 2, -1), adds)
+        into(dst, left.T @ lift(moving.array).reshape(rows * 2, -1), adds)
     columns, width = stationary.array.size // rows // 2, moving.array.size // rows // 2
     return emit(
         "nc_matmul",

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from simulator.nki import accumulators
 from simulator.nki.isa.enums import reduce_cmd as ReduceCmd
 from simulator.nki.numerics import computing, flat, lift, operand, store
 from simulator.nki.ops import OPS, Op
@@ -80,10 +81,7 @@ def range_select(
         inside = comp_op0.compute(index, flat(bound0)[:, :1]) & comp_op1.compute(index, flat(bound1)[:, :1])
         value = np.where(inside, data, np.float32(on_false_value))
         store(dst, value)
-        if reduce_res is not None:
-            best = reduce_op.reduce.reduce(value, axis=1)
-            kept = reduce_cmd in (ReduceCmd.reduce, ReduceCmd.load_reduce)
-            store(reduce_res, reduce_op.compute(best, flat(reduce_res)[:, 0]) if kept else best)
+        accumulators.reduce("vector", on_true_tile, value, reduce_op, reduce_cmd, reduce_res)
     return emit(
         "range_select",
         "RANGE_SELECT",
@@ -115,10 +113,7 @@ def select_reduce(
         chosen = (predicate.array != 0).reshape(on_true.array.shape) != reverse_pred
         value = np.where(chosen, lift(on_true.array), operand(on_false, on_true))
         store(dst, value)
-        if reduce_res is not None:
-            best = reduce_op.reduce.reduce(value.reshape(value.shape[0], -1), axis=1)
-            kept = reduce_cmd in (ReduceCmd.reduce, ReduceCmd.load_reduce)
-            store(reduce_res, reduce_op.compute(best, flat(reduce_res)[:, 0]) if kept else best)
+        accumulators.reduce("vector", on_true, value, reduce_op, reduce_cmd, reduce_res)
     return emit("select_reduce", "SELECT_REDUCE", "vector", outputs, operands, free_elements(dst), name=name)
 
 

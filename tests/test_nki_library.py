@@ -1,0 +1,85 @@
+"""The parts of the surface that public kernel libraries use: results against NumPy, refusals by rule."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from simulator.api import KernelRef
+from simulator.errors import KernelRefused
+from simulator.nki.dtypes import DTYPES
+from simulator.nki.execute import execute
+from simulator.nki.mx import packed, scale_rows, unpacked
+from simulator.trace import Trace
+
+KERNELS = str(Path(__file__).with_name("nki_library_kernels.py"))
+RNG = np.random.default_rng(0)
+
+
+def run(function: str, *, lnc: int = 1, target: str = "trn3", **arguments: Any) -> Trace:
+    return execute(KernelRef(function, file=KERNELS), arguments, target=target, lnc=lnc)
+
+
+def bf16(*shape: int) -> np.ndarray[Any, Any]:
+    return RNG.standard_normal(shape).astype(ml_dtypes.bfloat16)
+
+
+@pytest.mark.parametrize("name", ["float8_e4m3fn_x4", "float8_e5m2_x4", "float4_e2m1fn_x4"])
+def test_packing_keeps_values_the_format_has_and_clamps_the_rest(name: str) -> None:
+    values = np.array([[0.5, -1.5, 4.0, -6.0, 1e9, -1e9, 0.0, 3.0]], np.float32)
+    again = unpacked(packed(values, DTYPES[name]))
+    largest = {"float8_e4m3fn_x4": 448, "float8_e5m2_x4": 57344, "float4_e2m1fn_x4": 6}[name]
+    assert again.tolist() == [[0.5, -1.5, 4.0, -6.0, largest, -largest, 0.0, 3.0]]
+
+
+def test_a_block_of_32_shares_a_scale_twice_the_smallest_that_fits() -> None:
+    x = np.zeros((64, 8), ml_dtypes.bfloat16)
+    x[0, 0], x[8, 5], x[40, 0] = 1.0, 6.0, 2.0**-20
+    data, scale = run("quantize", x=x).results
+    rows = scale[scale_rows(64)].astype(int)
+    assert rows[0].tolist() == [127 + 0 - 7, 0]
+    assert rows[1].tolist() == [0, 127 + 2 - 7]
+    assert rows[5].tolist() == [127 - 20 - 7, 0]
+    assert not scale[4:32].any()
+    assert float(data[8, 5]) == 6.0 * 2.0 ** (7 - 2)
+
+
+def test_an_mx_matmul_multiplies_what_its_quantised_operands_stand_for() -> None:
+    left, right = bf16(128, 4 * 32), bf16(128, 4 * 48)
+    wide = [
+        a.astype(np.float32).reshape(128, -1, 4).transpose(0, 2, 1).reshape(512, -1) for a in (left, right)
+    ]
+    trace = run("matmul_mx", stationary=left, moving=right, times=2)
+    expected = 2 * wide[0].T @ wide[1]
+    error = np.linalg.norm(trace.results[0] - expected) / np.linalg.norm(expected)
+    assert error < 0.06
+    (first, _) = [i for i in trace.cores[0] if i.call == "nc_matmul_mx"]
+    assert (first.macs, first.engine, first.elements) == (512 * 32 * 48, "tensor", 48)
+
+
+def test_mx_is_refused_on_trn2() -> None:
+    with pytest.raises(KernelRefused, match="quantize_mx on trn2") as caught:
+        run("quantize", x=bf16(32, 8), target="trn2")
+    assert caught.value.rule == "generation"
+    assert Path(caught.value.file).name == "nki_library_kernels.py"
+
+
+def test_a_running_sum_goes_on_where_the_registers_stand() -> None:
+    x = RNG.standard_normal((16, 32)).astype(np.float32)
+    np.testing.assert_allclose(
+        run("running_sum", x=x).results[0], np.cumsum(2 * x, axis=1), rtol=1e-4, atol=1e-4
+    )
+
+
+def test_a_reduction_in_two_parts_is_read_out_at_its_end() -> None:
+    x = RNG.standard_normal((16, 32)).astype(np.float32)
+    result = run("sum_of_squares_in_two_parts", x=x).results[0]
+    np.testing.assert_allclose(result[:, 0], (x**2).sum(axis=1), rtol=1e-5)
+
+
+def test_the_silicon_is_its_first_revision() -> None:
+    assert not run("revision", x=np.ones((2, 2), np.float32)).results[0].any()
