@@ -79,10 +79,11 @@ def simulate(
     With `values=False` shapes alone are traced; inputs that steer addresses still need values.
     Raises `KernelRefused`, `UnknownName` or `BadKernel`.
     """
+    from simulator.compiler.first_dialect import compiled
     from simulator.nki.execute import execute
     from simulator.timeline.plan import prepare
     from simulator.timeline.schedule import schedule
 
-    trace = execute(kernel, arguments, target=target, lnc=lnc, values=values)
+    trace = compiled(execute(kernel, arguments, target=target, lnc=lnc, values=values))
     plan = prepare(trace)
     return Simulation(trace, schedule(trace, "as_written", plan), schedule(trace, "list", plan))

@@ -18,6 +18,9 @@ Dge = Literal["hwdge", "swdge", "none"]
 ENGINES: tuple[Engine, ...] = ("tensor", "vector", "scalar", "gpsimd", "sync")
 
 
+FIRST_DIALECT = "neuronxcc.nki"
+
+
 class Region(NamedTuple):
     """A box of bytes inside one tensor.
 
@@ -120,7 +123,8 @@ class Trace:
 
     `cores[c]` is core c's instructions in program order; an instruction's `index` is its place in that list.
     `results` are the kernel's returned tensors as NumPy arrays, in order (no meaning without values).
-    `data_dependent` names the inputs whose values steered control flow or addresses.
+    `data_dependent` names the inputs whose values steered control flow or addresses. `dialect` is the package
+    the kernel imports, "nki" or `FIRST_DIALECT`.
     """
 
     kernel: str
@@ -134,3 +138,4 @@ class Trace:
     outputs: tuple[int, ...] = ()
     data_dependent: tuple[str, ...] = ()
     warnings: list[str] = field(default_factory=list)
+    dialect: str = "nki"

@@ -18,7 +18,7 @@ from simulator.nki.initialised import missing
 from simulator.nki.storage import Storage
 from simulator.nki.tensor import NkiTensor
 from simulator.nki.tracer import Launch, Program, set_current
-from simulator.trace import Trace
+from simulator.trace import FIRST_DIALECT, Trace
 
 SHARED_INPUT_BYTES = 64 << 20
 """Inputs above this are not copied before the kernel runs, and may not be written by it."""
@@ -42,13 +42,15 @@ def execute(
 
     if lnc not in (1, 2):
         raise BadKernel(f"a launch on {lnc} cores", "use lnc 1 or 2")
-    function = load(kernel) if isinstance(kernel, KernelRef) else kernel
-    function = getattr(function, "func", function)
+    made = load(kernel) if isinstance(kernel, KernelRef) else kernel
+    function = getattr(made, "func", made)
     launch = Launch(target, lnc, values=values, record=record)
     bound = {name: _bound(launch, name, value) for name, value in arguments.items()}
     with nki_modules(forget=False):
         outcome = _run(launch, function, bound)
     trace = _trace(launch, function, outcome)
+    if type(made).__module__.startswith("simulator.nki_beta"):
+        trace.dialect = FIRST_DIALECT
     if record:
         check_capacity(trace)
     return trace

@@ -46,7 +46,8 @@ def dma_copy(
     mode, trigger = _resolved(dge_mode, engine, dst.rows is not None or src.rows is not None)
     if computing(dst):
         _move(dst, src, oob_mode)
-    return _emit("dma_copy", "DMA_DIRECT2D", dst, (src,), mode, trigger, name)
+    left_open = Dge(dge_mode) is Dge.unknown and engine is Engine.unknown
+    return _emit("dma_copy", "DMA_DIRECT2D", dst, (src,), mode, trigger, name, dge_open=left_open)
 
 
 def _resolved(mode: Dge | int, engine: Engine, indirect: bool) -> tuple[str, str]:
@@ -92,6 +93,7 @@ def _emit(
     trigger: str,
     name: str | None,
     transpose: bool = False,
+    **attributes: Any,
 ) -> Handle:
     sides = (dst, *srcs)
     size = dst.array.nbytes * len(srcs)
@@ -110,7 +112,9 @@ def _emit(
         transpose,
         f"q{trigger.capitalize()}{QUEUE[mode]}",
     )
-    return emit(call, opcode, trigger, (dst,), srcs, free_elements(dst), name=name, transfer=transfer)
+    return emit(
+        call, opcode, trigger, (dst,), srcs, free_elements(dst), name=name, transfer=transfer, **attributes
+    )
 
 
 def _contiguous(tensor: NkiTensor) -> int:

@@ -59,6 +59,7 @@ def tensor_copy(
         free_elements(src),
         name=name,
         contiguous=_contiguous(dst, src),
+        engine_open=engine is Engine.unknown,
     )
 
 

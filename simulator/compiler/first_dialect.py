@@ -1,0 +1,15 @@
+"""The compiler of the first dialect (`neuronxcc.nki`) rewrites loops: a kernel is not run as written."""
+
+from __future__ import annotations
+
+from simulator.compiler.copy_engines import balanced
+from simulator.compiler.repeated_loads import without_repeated_loads
+from simulator.compiler.transfers import by_address, coalesced
+from simulator.trace import FIRST_DIALECT, Trace
+
+
+def compiled(trace: Trace) -> Trace:
+    """The program that is scheduled: the trace itself but for a kernel of the first dialect."""
+    if trace.dialect != FIRST_DIALECT:
+        return trace
+    return balanced(coalesced(by_address(without_repeated_loads(trace))))
