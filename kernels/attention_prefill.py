@@ -8,7 +8,7 @@ import nki
 import nki.isa as nisa
 import nki.language as nl
 
-from kernels.blocks import BANK, MASKED, P, load, share, transpose
+from kernels.blocks import BANK, MASKED, P, engine_of, load, share, transpose
 
 
 def _load_keys_values(k: Any, v: Any) -> Any:
@@ -100,7 +100,7 @@ def divide(acc: Any, total: Any, rows: int, dtype: Any) -> Any:
 
 
 @nki.jit
-def attention_prefill_diagonal(q: Any, k: Any, v: Any) -> Any:
+def attention_prefill_diagonal(q: Any, k: Any, v: Any, collect: str = "gpsimd", evict: str = "vector") -> Any:
     """`attention_prefill` that masks only the diagonal block and evicts transposes a bank at a time.
 
     Blocks under the diagonal need no mask, so GpSimd sees 128 columns of each row instead of all of them;
@@ -144,8 +144,8 @@ def attention_prefill_diagonal(q: Any, k: Any, v: Any) -> Any:
             weights, total = _scaled_numerator(scores, rows, seen, q.dtype)
             nisa.tensor_copy(
                 dst=results[:, head, :],
-                src=_weigh(weights, values, total, rows, seen, q.dtype),
-                engine=nisa.engine.gpsimd,
+                src=_weigh(weights, values, total, rows, seen, q.dtype, evict),
+                engine=engine_of(collect),
             )
         nisa.dma_copy(dst=out.reshape((tokens, heads, P))[start:seen, first : first + count, :], src=results)
     return out
@@ -165,7 +165,7 @@ def _scaled_numerator(scores: Any, rows: int, columns: int, dtype: Any) -> Any:
     return weights, total
 
 
-def _weigh(weights: Any, values: Any, total: Any, rows: int, seen: int, dtype: Any) -> Any:
+def _weigh(weights: Any, values: Any, total: Any, rows: int, seen: int, dtype: Any, evict: str) -> Any:
     """Weights [rows, seen] times values, over total; all transposes share one PSUM bank and one eviction."""
     tiles = (seen + P - 1) // P
     psum = nl.ndarray((P, tiles, rows), dtype=dtype, buffer=nl.psum)
@@ -177,10 +177,10 @@ def _weigh(weights: Any, values: Any, total: Any, rows: int, seen: int, dtype: A
         )
     whole = seen // P
     if whole > 0:
-        nisa.tensor_copy(dst=turned[:, 0:whole, :], src=psum[:, 0:whole, :], engine=nisa.engine.vector)
+        nisa.tensor_copy(dst=turned[:, 0:whole, :], src=psum[:, 0:whole, :], engine=engine_of(evict))
     if whole < tiles:
         rest = seen - whole * P
-        nisa.tensor_copy(dst=turned[0:rest, whole, :], src=psum[0:rest, whole, :], engine=nisa.engine.vector)
+        nisa.tensor_copy(dst=turned[0:rest, whole, :], src=psum[0:rest, whole, :], engine=engine_of(evict))
     acc = nl.ndarray((rows, P), dtype=nl.float32, buffer=nl.psum)
     for tile in range(tiles):
         size = min(P, seen - tile * P)

@@ -116,6 +116,16 @@ def load_weight_tiles(weight: Any, start: int, size: int) -> Any:
     return tile
 
 
+def engine_of(name: str) -> Any:
+    """The engine of a copy by its name: "vector", "scalar" or "gpsimd"."""
+    if name == "vector":
+        return nisa.engine.vector
+    if name == "scalar":
+        return nisa.engine.scalar
+    assert name == "gpsimd", "copies run on vector, scalar or gpsimd"
+    return nisa.engine.gpsimd
+
+
 def copy_weights(queues: str, turn: int, dst: Any, src: Any) -> None:
     """A weight transfer, its descriptors written by hardware (triggered by the sync engine) or by GpSimd.
 

@@ -7,7 +7,7 @@ from typing import Any
 import nki.isa as nisa
 import nki.language as nl
 
-from kernels.blocks import BANK, P, contract
+from kernels.blocks import BANK, P, contract, copy_weights
 
 
 def inner_depth(inner: int) -> int:
@@ -18,25 +18,25 @@ def inner_depth(inner: int) -> int:
     return depth
 
 
-def request_gate_up(gate_up: Any, owner: Any, tile: Any) -> None:
-    """Gate and up of expert `owner` ([1, 1] in SBUF) into tile [128, H / 128, 2 I], half on either kind of
-    queue.
+def request_gate_up(gate_up: Any, owner: Any, tile: Any, pieces: int = 2, queues: str = "both") -> None:
+    """Gate and up of expert `owner` ([1, 1] in SBUF) into tile [128, H / 128, 2 I] in `pieces` transfers.
 
-    Partition p holds neighbouring rows, so a descriptor moves one run of 6 KiB for Qwen3-30B-A3B.
+    Partition p holds neighbouring rows, so a descriptor of two pieces moves one run of 6 KiB for
+    Qwen3-30B-A3B. `queues` are those of `copy_weights`.
     """
     depth, width = tile.shape[1], tile.shape[2]
-    half = depth // 2
-    for low, size in ((0, half), (half, depth - half)):
+    size = max(1, depth // pieces)
+    for low in range(0, depth, size):
         source = gate_up.ap(
-            pattern=[[depth * width, P], [width, size], [1, width]],
+            pattern=[[depth * width, P], [width, min(size, depth - low)], [1, width]],
             offset=low * width,
             scalar_offset=owner,
             indirect_dim=0,
         )
-        copy_on(low == 0, tile[:, low : low + size, :], source)
+        copy_weights(queues, low // size, tile[:, low : low + size, :], source)
 
 
-def request_down(down: Any, owner: Any, tile: Any) -> None:
+def request_down(down: Any, owner: Any, tile: Any, queues: str = "both") -> None:
     """The down weight of expert `owner` into tile [I / run, run, H], half of the columns on either queue."""
     size, run, hidden = tile.shape
     half = hidden // 2
@@ -47,7 +47,7 @@ def request_down(down: Any, owner: Any, tile: Any) -> None:
             scalar_offset=owner,
             indirect_dim=0,
         )
-        copy_on(low == 0, tile[:, :, low : low + half], source)
+        copy_weights(queues, low // half, tile[:, :, low : low + half], source)
 
 
 def copy_on(hardware: bool, target: Any, source: Any) -> None:
@@ -58,10 +58,12 @@ def copy_on(hardware: bool, target: Any, source: Any) -> None:
         nisa.dma_copy(dst=target, src=source, dge_mode=nisa.dge_mode.swdge)
 
 
-def request_expert(gate_up: Any, down: Any, owner: Any, first: Any, second: Any) -> None:
+def request_expert(
+    gate_up: Any, down: Any, owner: Any, first: Any, second: Any, queues: str = "both"
+) -> None:
     """All weights of expert `owner`, gate and up before down."""
-    request_gate_up(gate_up, owner, first)
-    request_down(down, owner, second)
+    request_gate_up(gate_up, owner, first, queues=queues)
+    request_down(down, owner, second, queues)
 
 
 def turn_active(active: Any, rows: int, inner: int, dtype: Any) -> Any:
@@ -120,6 +122,8 @@ def sum_chosen(
     out: Any,
     core: int,
     cores: int,
+    pieces: int = 2,
+    queues: str = "both",
 ) -> None:
     """The weighted sum of chosen experts first:first+count of one token, summed over cores, to out [1, H].
 
@@ -136,10 +140,10 @@ def sum_chosen(
     for k in range(count + 1):
         if k < count:
             owner = owners.ap(pattern=[[chosen, 1], [1, 1]], offset=first + k)
-            request_gate_up(gate_up, owner, tiles[k])
+            request_gate_up(gate_up, owner, tiles[k], pieces, queues)
         if k > 0:
             owner = owners.ap(pattern=[[chosen, 1], [1, 1]], offset=first + k - 1)
-            request_down(down, owner, downs[k - 1])
+            request_down(down, owner, downs[k - 1], queues)
     width = min(BANK, hidden)
     sums = []
     for _ in range(0, hidden, width):

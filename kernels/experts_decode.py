@@ -76,7 +76,9 @@ def experts_decode(x: Any, gate_up: Any, down: Any, ids: Any) -> Any:
 
 
 @nki.jit
-def experts_decode_prefetched(x: Any, gate_up: Any, down: Any, ids: Any, affinities: Any) -> Any:
+def experts_decode_prefetched(
+    x: Any, gate_up: Any, down: Any, ids: Any, affinities: Any, pieces: int = 2, queues: str = "both"
+) -> Any:
     """`experts_decode` and `aggregate` in one for one token: returns the weighted sum over experts [1, H].
 
     Every weight a core needs is requested before the first matmul: two large transfers per expert, hardware-
@@ -100,5 +102,5 @@ def experts_decode_prefetched(x: Any, gate_up: Any, down: Any, ids: Any, affinit
     scales = nl.ndarray((1, chosen), dtype=nl.float32, buffer=nl.sbuf)
     nisa.dma_copy(dst=scales, src=affinities, dge_mode=hwdge, engine=scalar)
     first, count = share(chosen)
-    sum_chosen(column, gate_up, down, owners, scales, first, count, out, core, cores)
+    sum_chosen(column, gate_up, down, owners, scales, first, count, out, core, cores, pieces, queues)
     return out

@@ -102,12 +102,16 @@ def experts_prefill(
     return out
 
 
-BUFFERS = 3  # blocks in flight
-
-
 @nki.jit
 def experts_prefill_grouped(
-    x: Any, gate_up: Any, down: Any, row_token: Any, block_expert: Any, block_size: int
+    x: Any,
+    gate_up: Any,
+    down: Any,
+    row_token: Any,
+    block_expert: Any,
+    block_size: int,
+    buffers: int = 3,
+    queues: str = "both",
 ) -> Any:
     """`experts_prefill` with each block's weights as two large transfers, requested three blocks ahead.
 
@@ -130,13 +134,13 @@ def experts_prefill_grouped(
     nisa.dma_copy(dst=index, src=row_token.ap(pattern=[[1, rows], [rows, blocks]], offset=0))
     first, count = share(blocks)
     flight = []
-    for place in range(min(BUFFERS, count)):
-        buffers = block_buffers(x, gate_up, down, rows)
-        flight.append(buffers)
-        _request_block(x, gate_up, down, owners, index, first + place, buffers)
+    for place in range(min(buffers, count)):
+        held = block_buffers(x, gate_up, down, rows)
+        flight.append(held)
+        _request_block(x, gate_up, down, owners, index, first + place, held, queues)
     for place in range(count):
         block = first + place
-        tile, first_weight, second_weight = flight[place % BUFFERS]
+        tile, first_weight, second_weight = flight[place % buffers]
         turned = transpose_interleaved(tile, rows, hidden)
         acc = nl.ndarray((rows, 2 * inner), dtype=nl.float32, buffer=nl.psum)
         for j in range(hidden // P):
@@ -163,8 +167,9 @@ def experts_prefill_grouped(
             dge_mode=nisa.dge_mode.hwdge,
             engine=nisa.engine.scalar,
         )
-        if place + BUFFERS < count:
-            _request_block(x, gate_up, down, owners, index, block + BUFFERS, flight[place % BUFFERS])
+        if place + buffers < count:
+            held = flight[place % buffers]
+            _request_block(x, gate_up, down, owners, index, block + buffers, held, queues)
     return out
 
 
@@ -180,14 +185,13 @@ def block_buffers(x: Any, gate_up: Any, down: Any, rows: int) -> Any:
 
 
 def _request_block(
-    x: Any, gate_up: Any, down: Any, owners: Any, index: Any, block: int, buffers: Any
+    x: Any, gate_up: Any, down: Any, owners: Any, index: Any, block: int, buffers: Any, queues: str
 ) -> None:
     """The weights and the tokens of one block into its buffers."""
     blocks, hidden = owners.shape[1], x.shape[1]
     rows = index.shape[0]
-    request_expert(
-        gate_up, down, owners.ap(pattern=[[blocks, 1], [1, 1]], offset=block), buffers[1], buffers[2]
-    )
+    owner = owners.ap(pattern=[[blocks, 1], [1, 1]], offset=block)
+    request_expert(gate_up, down, owner, buffers[1], buffers[2], queues)
     where = nl.ndarray((rows, 1), dtype=nl.int32, buffer=nl.sbuf)
     nisa.tensor_copy(dst=where, src=index[:, block : block + 1], engine=nisa.engine.vector)
     nisa.dma_copy(

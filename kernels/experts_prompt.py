@@ -8,16 +8,16 @@ import nki
 import nki.isa as nisa
 import nki.language as nl
 
-from kernels.blocks import BANK, P, contract, core_of, load, share, transpose_interleaved
+from kernels.blocks import BANK, P, contract, copy_weights, core_of, load, share, transpose_interleaved
 from kernels.expert_weights import add_down, inner_depth, scaled_active, store_sum, turn_active
 from kernels.group_tokens import column_index
 from kernels.router import TOP_K
 
-BUFFERS = 3  # experts in flight: 3 x 20 KiB per partition for Qwen3-30B-A3B
-
 
 @nki.jit
-def experts_prompt(x: Any, gate_up: Any, down: Any, ids: Any, affinities: Any) -> Any:
+def experts_prompt(
+    x: Any, gate_up: Any, down: Any, ids: Any, affinities: Any, buffers: int = 3, queues: str = "both"
+) -> Any:
     """x [T, H], gate_up [E, H, 2 I], down [E, I, H], ids and affinities [T, 8] to the sum over experts [T,
     H].
 
@@ -37,45 +37,36 @@ def experts_prompt(x: Any, gate_up: Any, down: Any, ids: Any, affinities: Any) -
     out = nl.ndarray((tokens, hidden), dtype=x.dtype, buffer=nl.shared_hbm)
     core, cores = core_of()
     first, count = share(experts)
-    buffers = _buffers(gate_up, down)
+    pairs = _buffers(gate_up, down, buffers)
     tile = nl.ndarray((tokens, hidden), dtype=x.dtype, buffer=nl.sbuf)
     nisa.dma_copy(dst=tile, src=x, dge_mode=nisa.dge_mode.hwdge, engine=nisa.engine.scalar)
     turned = transpose_interleaved(tile, tokens, hidden)
     scales = _affinity_table(ids, affinities, tokens, experts)
-    sums = _sum_experts(turned, scales, gate_up, down, buffers, tokens, first, count)
+    sums = _sum_experts(turned, scales, gate_up, down, pairs, tokens, first, count, queues)
     store_sum(sums, out, 0, tokens, core, cores)
     return out
 
 
-def _buffers(gate_up: Any, down: Any) -> Any:
-    """BUFFERS pairs of SBUF tiles for one expert's weights."""
+def _buffers(gate_up: Any, down: Any, count: int) -> Any:
+    """Pairs of SBUF tiles for one expert's weights each: 20 KiB per partition for Qwen3-30B-A3B."""
     hidden, width = gate_up.shape[1], gate_up.shape[2]
     inner = down.shape[1]
     run = inner_depth(inner)
     pairs = []
-    for _ in range(BUFFERS):
+    for _ in range(count):
         first = nl.ndarray((P, hidden // P, width), dtype=gate_up.dtype, buffer=nl.sbuf)
         second = nl.ndarray((inner // run, run, hidden), dtype=down.dtype, buffer=nl.sbuf)
         pairs.append((first, second))
     return pairs
 
 
-def _request(gate_up: Any, down: Any, expert: int, pair: Any) -> None:
-    """One expert's weights into a pair of buffers: a hardware and a software queue, one run per partition."""
+def _request(gate_up: Any, down: Any, expert: int, pair: Any, queues: str) -> None:
+    """One expert's weights into a pair of buffers: two transfers, one run per partition."""
     hidden, width = gate_up.shape[1], gate_up.shape[2]
     experts, inner, _ = down.shape
     run = inner_depth(inner)
-    nisa.dma_copy(
-        dst=pair[0],
-        src=gate_up.reshape((experts, P, hidden // P, width))[expert, :, :, :],
-        dge_mode=nisa.dge_mode.hwdge,
-        engine=nisa.engine.sync,
-    )
-    nisa.dma_copy(
-        dst=pair[1],
-        src=down.reshape((experts, inner // run, run, hidden))[expert, :, :, :],
-        dge_mode=nisa.dge_mode.swdge,
-    )
+    copy_weights(queues, 0, pair[0], gate_up.reshape((experts, P, hidden // P, width))[expert, :, :, :])
+    copy_weights(queues, 1, pair[1], down.reshape((experts, inner // run, run, hidden))[expert, :, :, :])
 
 
 def _affinity_table(ids: Any, affinities: Any, rows: int, experts: int) -> Any:
@@ -102,7 +93,15 @@ def _affinity_table(ids: Any, affinities: Any, rows: int, experts: int) -> Any:
 
 
 def _sum_experts(
-    turned: Any, scales: Any, gate_up: Any, down: Any, buffers: Any, rows: int, first: int, count: int
+    turned: Any,
+    scales: Any,
+    gate_up: Any,
+    down: Any,
+    pairs: Any,
+    rows: int,
+    first: int,
+    count: int,
+    queues: str,
 ) -> Any:
     """PSUM banks [rows, <= 512] holding the sum over experts first:first+count of affinity times answer."""
     hidden, inner = gate_up.shape[1], down.shape[1]
@@ -110,16 +109,16 @@ def _sum_experts(
     sums = []
     for _ in range(0, hidden, width):
         sums.append(nl.ndarray((rows, width), dtype=nl.float32, buffer=nl.psum))
-    for ahead in range(min(BUFFERS, count)):
-        _request(gate_up, down, first + ahead, buffers[ahead])
-    acc = contract(turned, buffers[0][0], rows, 0, 2 * inner)
+    for ahead in range(min(len(pairs), count)):
+        _request(gate_up, down, first + ahead, pairs[ahead], queues)
+    acc = contract(turned, pairs[0][0], rows, 0, 2 * inner)
     for place in range(count):
-        pair = buffers[place % BUFFERS]
+        pair = pairs[place % len(pairs)]
         scale = scales[:, first + place : first + place + 1]
         active = scaled_active(acc, scale, rows, inner, turned.dtype)
         if place + 1 < count:
-            acc = contract(turned, buffers[(place + 1) % BUFFERS][0], rows, 0, 2 * inner)
+            acc = contract(turned, pairs[(place + 1) % len(pairs)][0], rows, 0, 2 * inner)
         add_down(sums, turn_active(active, rows, inner, turned.dtype), pair[1], place == 0)
-        if place + BUFFERS < count:
-            _request(gate_up, down, first + place + BUFFERS, pair)
+        if place + len(pairs) < count:
+            _request(gate_up, down, first + place + len(pairs), pair, queues)
     return sums

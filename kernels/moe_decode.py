@@ -15,7 +15,16 @@ from kernels.router import TOP_K, choose
 
 
 @nki.jit
-def moe_decode(x: Any, norm_weight: Any, router_weight: Any, gate_up: Any, down: Any, eps: float) -> Any:
+def moe_decode(
+    x: Any,
+    norm_weight: Any,
+    router_weight: Any,
+    gate_up: Any,
+    down: Any,
+    eps: float,
+    pieces: int = 2,
+    queues: str = "both",
+) -> Any:
     """x [1, H] before the norm, norm_weight [1, H], bf16 router_weight [H, E], gate_up, down to [1, H].
 
     The normalised row stays column-major in SBUF from the norm through the router to every expert's gate and
@@ -46,5 +55,5 @@ def moe_decode(x: Any, norm_weight: Any, router_weight: Any, gate_up: Any, down:
     nisa.tensor_copy(dst=logits, src=acc, engine=nisa.engine.vector)
     ids, affinities = choose(logits, 1, experts)
     first, count = share(TOP_K)
-    sum_chosen(unit, gate_up, down, ids, affinities, first, count, out, core, cores)
+    sum_chosen(unit, gate_up, down, ids, affinities, first, count, out, core, cores, pieces, queues)
     return out

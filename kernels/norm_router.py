@@ -8,13 +8,24 @@ import nki
 import nki.isa as nisa
 import nki.language as nl
 
-from kernels.blocks import P, constant, contract, core_of, load_broadcast, token_share, transpose_interleaved
+from kernels.blocks import (
+    P,
+    constant,
+    contract,
+    core_of,
+    load_broadcast,
+    request_pieces,
+    token_share,
+    transpose_interleaved,
+)
 from kernels.columns import load_column, normalise_column, ones_matrix
 from kernels.router import TOP_K, choose, store_choice
 
 
 @nki.jit
-def norm_router(x: Any, norm_weight: Any, weight: Any, eps: float) -> Any:
+def norm_router(
+    x: Any, norm_weight: Any, weight: Any, eps: float, pieces: int = 1, queues: str = "hardware"
+) -> Any:
     """x [T, H], norm_weight [1, H], bf16 weight [H, E] to the normalised x, ids [T, 8] and affinities [T, 8].
 
     The checkpoint's router weight is bf16, so bf16 operands with fp32 accumulation give the same products as
@@ -31,12 +42,7 @@ def norm_router(x: Any, norm_weight: Any, weight: Any, eps: float) -> Any:
     affinities_out = nl.ndarray((tokens, TOP_K), dtype=nl.float32, buffer=nl.shared_hbm)
     depth = hidden // P
     tiles = nl.ndarray((P, depth, experts), dtype=weight.dtype, buffer=nl.sbuf)
-    nisa.dma_copy(
-        dst=tiles,
-        src=weight.reshape((P, depth, experts)),
-        dge_mode=nisa.dge_mode.hwdge,
-        engine=nisa.engine.sync,
-    )
+    request_pieces(tiles, weight.reshape((P, depth, experts)), max(1, depth // pieces), queues)
     if tokens == 1:
         _one_token(x, norm_weight, tiles, eps, out, ids_out, affinities_out)
     else:

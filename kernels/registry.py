@@ -79,6 +79,7 @@ def _baseline(slot: str, module: str, summary: str) -> Variant:
 QUEUES = Parameter(
     "queues", ("both", "hardware", "software"), "both", "who writes descriptors of weight transfers"
 )
+EXPERTS = (Parameter("pieces", (1, 2, 4, 8), 2, "transfers of an expert's gate and up"), QUEUES)
 
 VARIANTS: tuple[Variant, ...] = (
     _baseline("input_norm", "rmsnorm", "Tokens on partitions, the row in one pass."),
@@ -106,6 +107,10 @@ VARIANTS: tuple[Variant, ...] = (
         ("attention_prefill",),
         "Mask the diagonal block only; evict transposed probabilities a PSUM bank at a time.",
         ("prefill",),
+        parameters=(
+            Parameter("collect", ("gpsimd", "vector", "scalar"), "gpsimd", "engine that collects heads"),
+            Parameter("evict", ("vector", "scalar"), "vector", "engine that evicts probabilities"),
+        ),
     ),
     _baseline("attention_decode", "attention_decode", "Keys in 128-row loads, each transposed by itself."),
     Variant(
@@ -146,6 +151,10 @@ VARIANTS: tuple[Variant, ...] = (
         "norm_router",
         ("post_norm", "router"),
         "Norm and routing in one; bf16 operands give the fp32 products, the weight is one transfer.",
+        parameters=(
+            Parameter("pieces", (1, 2, 4), 1, "transfers of the weight"),
+            replace(QUEUES, default="hardware"),
+        ),
     ),
     _baseline("group_tokens", "group_tokens", "Counting sort by one-hot choices and a triangular matmul."),
     _baseline("experts_prefill", "experts_prefill", "Every worst-case block, weights in 128-row pieces."),
@@ -159,6 +168,7 @@ VARIANTS: tuple[Variant, ...] = (
         ("prefill",),
         max_tokens=128,
         beyond="grouped",
+        parameters=(Parameter("buffers", (2, 3, 4, 6, 8), 3, "experts in flight"), QUEUES),
     ),
     Variant(
         "experts_prefill",
@@ -168,6 +178,7 @@ VARIANTS: tuple[Variant, ...] = (
         ("experts_prefill",),
         "Blocks of grouped tokens with two large prefetched transfers per expert.",
         ("prefill",),
+        parameters=(Parameter("buffers", (2, 3, 4, 6), 3, "blocks in flight"), QUEUES),
     ),
     _baseline("experts_decode", "experts_decode", "Eighteen dynamic transfers per expert."),
     Variant(
@@ -178,6 +189,7 @@ VARIANTS: tuple[Variant, ...] = (
         ("experts_decode", "aggregate"),
         "Two large transfers per expert, all requested first, on both kinds of queue; sum in PSUM.",
         ("decode",),
+        parameters=EXPERTS,
     ),
     Variant(
         "experts_decode",
@@ -187,6 +199,7 @@ VARIANTS: tuple[Variant, ...] = (
         ("post_norm", "router", "experts_decode", "aggregate"),
         "Norm, routing and experts in one kernel: ids go from top-8 straight into transfer addresses.",
         ("decode",),
+        parameters=EXPERTS,
     ),
     Variant(
         "experts_decode",
