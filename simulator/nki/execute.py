@@ -52,7 +52,7 @@ def execute(
     if type(made).__module__.startswith("simulator.nki_beta"):
         trace.dialect = FIRST_DIALECT
     if record:
-        check_capacity(trace)
+        check_capacity(trace, may_spill=launch.may_spill)
     return trace
 
 

@@ -16,7 +16,9 @@ from simulator.trace import Engine, Instruction, Source, Tensor, Transfer
 
 
 class Launch:
-    """One launch: what its cores share. `asks_core` once a kernel asked which core it runs on."""
+    """One launch: what its cores share. `asks_core` once a kernel asked which core it runs on;
+    `may_spill` where the dialect's compiler moves to HBM what does not fit.
+    """
 
     def __init__(self, target: str, lnc: int, *, values: bool, record: bool) -> None:
         self.target = target
@@ -32,6 +34,7 @@ class Launch:
         self.steering: set[str] = set()
         self.unwritten: dict[tuple[int, Source], str] = {}
         self.asks_core = False
+        self.may_spill = False
 
     def add_storage(self, storage: Storage) -> None:
         """Give a storage its id and its row in the trace."""

@@ -7,6 +7,7 @@ makes the instruction smaller, as the compiler does; anything else selects eleme
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -27,7 +28,7 @@ def _aligned(steps: Shape, shape: Shape, rank: int) -> tuple[Shape, Shape]:
 class Index:
     """`base` + the sum of step x position over the dimensions of `shape`."""
 
-    __slots__ = ("base", "shape", "steps")
+    __slots__ = ("base", "shape", "spread", "steps")
     __array_ufunc__ = None
     __hash__ = None  # type: ignore[assignment]
 
@@ -35,6 +36,7 @@ class Index:
         self.base = base
         self.steps = steps
         self.shape = shape
+        self.spread: dict[tuple[bool, ...], Index] = {}
 
     @property
     def ndim(self) -> int:
@@ -44,6 +46,15 @@ class Index:
     def __getitem__(self, key: Any) -> Index:
         """`i[:, None]`: dimensions of size one between the others."""
         keys = key if isinstance(key, tuple) else (key,)
+        if any(k is not None and k != slice(None) for k in keys):
+            return self._spread(keys)
+        pattern = tuple([k is None for k in keys])
+        found = self.spread.get(pattern)
+        if found is None:
+            found = self.spread[pattern] = self._spread(keys)
+        return found
+
+    def _spread(self, keys: tuple[Any, ...]) -> Index:
         if Ellipsis in keys:
             at = keys.index(Ellipsis)
             kept = len(self.shape) - sum(k is not None and k is not Ellipsis for k in keys)
@@ -52,7 +63,7 @@ class Index:
         if any(k != slice(None) for k in places) or len(places) != len(self.shape):
             raise refuse(
                 "index-expression",
-                f"an index is itself indexed with {key!r}",
+                f"an index is itself indexed with {keys!r}",
                 "index it with : and None only",
             )
         old = iter(zip(self.steps, self.shape, strict=True))
@@ -221,7 +232,12 @@ def _narrow(bounds: list[int], base: int, step: int) -> None:
 def arange(start: int, stop: int | None = None, step: int = 1) -> Index:
     """`start`, `start + step`, ... as an index of one dimension; index it with None to add others."""
     first, end = (0, start) if stop is None else (start, stop)
-    return Index(int(first), (int(step),), (len(range(int(first), int(end), int(step))),))
+    return _line(int(first), int(end), int(step))
+
+
+@functools.lru_cache(maxsize=1024)
+def _line(start: int, stop: int, step: int) -> Index:
+    return Index(start, (step,), (len(range(start, stop, step)),))
 
 
 class Grid(tuple[Index, ...]):

@@ -130,7 +130,7 @@ def program_id(axis: int = 0) -> int:
     found = state()
     current().launch.asks_core = True
     if not found.grid:
-        return current().core
+        return 0 if axis else current().core
     return _of_axis(found.place, axis)
 
 
@@ -138,7 +138,9 @@ def num_programs(axes: int = 0) -> int:
     """Programs of the launch grid along an axis."""
     found = state()
     current().launch.asks_core = True
-    return _of_axis(found.grid, axes) if found.grid else current().launch.lnc
+    if not found.grid:
+        return 1 if axes else current().launch.lnc
+    return _of_axis(found.grid, axes)
 
 
 def program_ndim() -> int:

@@ -47,6 +47,7 @@ class Kernel:
         return Kernel(self.kernel, grid if isinstance(grid, tuple) else (grid,))
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
+        current().launch.may_spill = True
         outermost = not any(isinstance(x, Value) for x in (*arguments, *named.values()))
         given = [_value(x) for x in arguments]
         outcome = _programs(self, lambda: self.kernel(*given, **{k: _value(x) for k, x in named.items()}))
@@ -68,17 +69,20 @@ def _tensors(outcome: Any) -> Any:
 def _programs(kernel: Kernel, run: Callable[[], Any]) -> Any:
     """Run the programs of the grid that belong to this core; the result is the first one's."""
     found, program = state(), current()
-    if not kernel.grid:
-        return run() if program.core == 0 or program.launch.asks_core else None
-    before: State = State(grid=found.grid, place=found.place)
+    if found.running and not kernel.grid:
+        return run()
+    if not kernel.grid and program.core and not program.launch.asks_core:
+        return None
+    before = State(grid=found.grid, place=found.place, running=found.running)
+    found.running = True
     counts = dict(program.shared_count)
     found.grid = tuple(int(np.prod(d.sizes)) for d in kernel.grid)
     outcomes = []
-    for place in _places(kernel.grid, program.core, program.launch.lnc):
+    for place in _places(kernel.grid, program.core, program.launch.lnc) if kernel.grid else [()]:
         found.place = place
         program.shared_count = dict(counts)
         outcomes.append(run())
-    found.grid, found.place = before.grid, before.place
+    found.grid, found.place, found.running = before.grid, before.place, before.running
     return outcomes[0] if outcomes else None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from simulator.nki.ops import Op
@@ -11,14 +12,16 @@ from simulator.nki_beta.elementwise import tensor_copy, tensor_tensor
 from simulator.nki_beta.tile import Value
 
 
-def static_range(start: Any, stop: Any = None, step: Any = 1) -> Iterator[LoopIndex]:
-    """A loop; every loop is unrolled as it is traced."""
-    for place, at in enumerate(
-        range(int(start)) if stop is None else range(int(start), int(stop), int(step))
-    ):
-        index = LoopIndex(at)
-        index.first = place == 0
-        yield index
+def static_range(
+    start: Any, stop: Any = None, step: Any = 1, *, directives: AbstractContextManager[None] | None = None
+) -> Iterator[LoopIndex]:
+    """A loop; every loop is unrolled as it is traced. `directives` may be `nki.compiler.no_reorder()`."""
+    values = range(int(start)) if stop is None else range(int(start), int(stop), int(step))
+    with directives or nullcontext():
+        for place, at in enumerate(values):
+            index = LoopIndex(at)
+            index.first = place == 0
+            yield index
 
 
 affine_range = sequential_range = static_range

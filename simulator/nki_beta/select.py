@@ -19,6 +19,10 @@ def selected(owner: NkiTensor, key: Any, zero: bool) -> Value:
     from simulator.nki_beta.tile import Part, Tensor
 
     keys = _complete(owner, key if isinstance(key, tuple) else (key,))
+    box = _rectangle(keys)
+    if box is not None and _inside(box[0], owner.shape) and _partitions_first(owner, *box):
+        view = owner[box[0]]
+        return Tensor(view if view.shape == box[1] else view.reshape(box[1]), zero)
     if not any(isinstance(k, Index) for k in keys):
         plain = tuple(
             _bounded(k, n) if isinstance(k, slice) else k for k, n in zip(keys, owner.shape, strict=True)
@@ -62,9 +66,44 @@ def _bounded(part: slice, size: int) -> slice:
     return slice(start + size if start < 0 else start, stop + size if stop < 0 else stop, part.step or 1)
 
 
+def _rectangle(keys: tuple[Any, ...]) -> tuple[tuple[Any, ...], Shape] | None:
+    """Index expressions that name a plain box, as slices, and the shape of what they select.
+
+    Each may run over one dimension, in the tensor's order; the others are integers.
+    """
+    rank = max((k.ndim for k in keys if isinstance(k, Index)), default=0)
+    shape = [1] * rank
+    last = -1
+    plain: list[Any] = []
+    for key in keys:
+        if isinstance(key, slice):
+            return None
+        if not isinstance(key, Index):
+            plain.append(slice(key, key + 1))
+            continue
+        running = [d for d, size in enumerate(key.shape) if size > 1]
+        at = running[0] + rank - key.ndim if running else last
+        if len(running) > 1 or (running and (at <= last or key.steps[running[0]] < 1)):
+            return None
+        size, step = (key.shape[running[0]], key.steps[running[0]]) if running else (1, 1)
+        plain.append(slice(key.base, key.base + step * (size - 1) + 1, step))
+        if running:
+            last, shape[at] = at, size
+    return (tuple(plain), tuple(shape)) if rank else None
+
+
+def _partitions_first(owner: NkiTensor, plain: tuple[Any, ...], shape: Shape) -> bool:
+    """Whether what a box selects of an on-chip tile has its partitions in the first dimension."""
+    first = plain[0]
+    return (
+        owner.buffer not in ("sbuf", "psum")
+        or len(range(first.start, first.stop, first.step or 1)) == shape[0]
+    )
+
+
 def _inside(keys: tuple[Any, ...], shape: Shape) -> bool:
     return all(
-        k.stop <= n and k.start <= k.stop if isinstance(k, slice) else -n <= k < n
+        0 <= k.start <= k.stop <= n if isinstance(k, slice) else -n <= k < n
         for k, n in zip(keys, shape, strict=True)
     )
 

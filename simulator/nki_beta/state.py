@@ -19,7 +19,8 @@ class State:
 
     `pending` is the call whose destination is not known yet. `lent[storage]` are results that live in a
     tensor they were assigned to, which must move before it is overwritten. `identities` are the matrices a
-    transpose multiplies with, by dtype. `grid` is the launch's, `place` this program's place in it.
+    transpose multiplies with, by dtype. `grid` is the launch's, `place` this program's place in it,
+    `running` while a kernel runs, which may call others.
     """
 
     pending: Result | None = None
@@ -27,6 +28,7 @@ class State:
     identities: dict[Any, Any] = field(default_factory=dict)
     grid: tuple[int, ...] = ()
     place: tuple[int, ...] = ()
+    running: bool = False
 
 
 _local = threading.local()
