@@ -14,18 +14,11 @@ RELEASES: dict[str, dict[str, str]] = {
             ("tensor_copy_dynamic_src", "tensor_copy_dynamic_dst"), f"{BETA_1}, removed in NKI 0.4"
         ),
         **dict.fromkeys(("scalar_load", "scalar_store", "NkiScalar", "dependency"), "NKI 0.7"),
-        **dict.fromkeys(
-            ("dropout", "rng", "set_rng_seed", "rand2", "rand_set_state", "rand_get_state"), "NKI 0.1"
-        ),
     },
     "nki.language": {
         **dict.fromkeys(
             ("par_dim", "arange", "mgrid", "loop_reduce", "spmd_dim", "nc", "static_cast"), BETA_1
         ),
-        **dict.fromkeys(
-            ("random_seed", "rand", "dropout", "gather_flattened", "load_transpose2d"), "NKI 0.3"
-        ),
-        **dict.fromkeys(("softmax", "rms_norm", "matmul", "where", "mean", "var", "prod", "all"), "NKI 0.3"),
     },
     "nki": {
         **dict.fromkeys(("benchmark", "baremetal", "profile", "simulate_kernel"), BETA_1),

@@ -106,6 +106,7 @@ class Program:
         self.in_order = 0
         self.accumulators: dict[str, Any] = {}
         self.exchanges = 0
+        self.generators: dict[str, Any] = {}
         self.source: int | None = None
 
 

@@ -27,6 +27,7 @@ from simulator.nki.isa.enums import (
 from simulator.nki.isa.exchange import core_barrier, sendrecv
 from simulator.nki.isa.matmul import nc_matmul, nc_transpose
 from simulator.nki.isa.mx import nc_matmul_mx, quantize_mx
+from simulator.nki.isa.randomness import dropout, rand2, rand_get_state, rand_set_state, rng, set_rng_seed
 from simulator.nki.isa.reductions import (
     bn_aggr,
     bn_stats,
@@ -97,6 +98,7 @@ __all__ = [
     "dma_copy",
     "dma_engine",
     "dma_transpose",
+    "dropout",
     "engine",
     "exponential",
     "get_nc_sub_version",
@@ -118,6 +120,9 @@ __all__ = [
     "nonzero_with_count",
     "oob_mode",
     "quantize_mx",
+    "rand2",
+    "rand_get_state",
+    "rand_set_state",
     "range_select",
     "reciprocal",
     "reduce_cmd",
@@ -125,11 +130,13 @@ __all__ = [
     "register_load",
     "register_move",
     "register_store",
+    "rng",
     "scalar_engine",
     "scalar_tensor_tensor",
     "select_reduce",
     "sendrecv",
     "sequence_bounds",
+    "set_rng_seed",
     "sync_engine",
     "tensor_copy",
     "tensor_copy_predicated",
