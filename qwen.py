@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -25,6 +25,8 @@ PLUG_IN = ("NeuronQwen3MoeForCausalLM", "NeuronQwen3MoeModel", "Qwen3MoeInferenc
 __all__ = ["LAYERS", "SLOTS", "PlannedLaunch", "buckets", "kernel_choice", "plan"]
 
 LAYERS = 48
+ALL_REDUCES = 2
+"""Of a layer: after attention and after the experts."""
 TARGETS = ("trn2", "trn3")
 FIRST_BUCKET = 128
 MAX_SEQ_LEN = 640
@@ -177,12 +179,19 @@ def _estimated_row(
     )
 
 
-def _estimated_rows(phase: str, bucket: int | None, tokens: int, steps: int) -> list[PlannedLaunch]:
-    """Embedding, two all-reduces a layer, and sampling, for `steps` executions of the graph."""
+def _estimated_rows(
+    phase: str, bucket: int | None, tokens: int, steps: int, kernels: Sequence[Variant]
+) -> list[PlannedLaunch]:
+    """Embedding, all-reduces no kernel runs itself, and sampling, for `steps` executions of the graph.
+
+    There are two all-reduces a layer; layers that run theirs leave the last one's sum to the graph.
+    """
+    inside = sum(kernel.all_reduces for kernel in kernels)
+    outside = (ALL_REDUCES - inside) * LAYERS + (1 if inside else 0)
     reduce = estimates.all_reduce(tokens, RANK.hidden)
     return [
         _estimated_row("embedding", phase, bucket, steps, estimates.embedding(tokens, RANK.hidden)),
-        _estimated_row("all_reduce", phase, bucket, steps * 2 * LAYERS, reduce),
+        _estimated_row("all_reduce", phase, bucket, steps * outside, reduce),
         _estimated_row("sampling", phase, bucket, steps, estimates.sampling(RANK.vocabulary)),
     ]
 
@@ -228,12 +237,13 @@ def plan(
     bucket = bucket_of(prompt_tokens, seq_len)
     steps = sum(decode_steps(prompt_tokens, seq_len).values())
     at = Situation(bucket, prompt_tokens, bucket, prompt_tokens - 1)
-    rows = [_kernel_row(kernel, "prefill", at, bucket, 1) for kernel in resolve(kernels, "prefill", bucket)]
-    rows += _estimated_rows("prefill", bucket, bucket, 1)
+    prefill, decode = resolve(kernels, "prefill", bucket), resolve(kernels, "decode")
+    rows = [_kernel_row(kernel, "prefill", at, bucket, 1) for kernel in prefill]
+    rows += _estimated_rows("prefill", bucket, bucket, 1, prefill)
     if steps:
-        for kernel in resolve(kernels, "decode"):
+        for kernel in decode:
             rows += _decode_rows(kernel, prompt_tokens, seq_len)
-        rows += _estimated_rows("decode", None, 1, steps)
+        rows += _estimated_rows("decode", None, 1, steps, decode)
     rows.append(_estimated_row("host", "host", None, seq_len - prompt_tokens, estimates.host(target)))
     order = {slot: place for place, slot in enumerate(SLOTS)}
     phases = ("prefill", "decode", "host")

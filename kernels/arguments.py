@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from kernels.estimates import RANKS
 from kernels.layouts import o_proj_by_core, qkv_by_core
 from kernels.registry import Variant
 from kernels.shapes import (
@@ -201,6 +202,16 @@ def _moe_decode_args(shapes: Shapes, at: Situation, seed: int) -> Arguments:
     }
 
 
+def _decode_layer_args(shapes: Shapes, at: Situation, seed: int) -> Arguments:
+    attention, experts = _attention_block_args(shapes, at, seed), _moe_decode_args(shapes, at, seed)
+    return attention | {
+        "pending": normal(seed, "pending", (1, shapes.hidden), 0.5),
+        "post_norm_weight": _gain(shapes, seed, "post_norm", shapes.hidden),
+        **{name: experts[name] for name in ("router_weight", "gate_up", "down")},
+        "ranks": RANKS,
+    }
+
+
 def _aggregate_args(shapes: Shapes, at: Situation, seed: int) -> Arguments:
     ids, affinities = routing(shapes, at.tokens, at.real, seed)
     if at.tokens == 1:
@@ -243,6 +254,7 @@ MAKERS: Mapping[str, Maker] = {
     "experts_decode_prefetched": _experts_prompt_args,
     "moe_decode": _moe_decode_args,
     "moe_block": _moe_decode_args,
+    "decode_layer": _decode_layer_args,
     "aggregate": _aggregate_args,
     "lm_head": _lm_head_args,
     "lm_head_wide": _lm_head_args,

@@ -10,7 +10,7 @@ import nki.language as nl
 
 from kernels.attention_decode import as_bound, load_position
 from kernels.blocks import P, core_of, load_scalar, request_pieces, share
-from kernels.columns import half_turn, inverse_rms_of, load_column, ones_matrix, scaled_column, sum_of_squares
+from kernels.columns import half_turn, inverse_rms_of, load_halves, ones_matrix, scaled_column, sum_of_squares
 from kernels.decode_attention import attend, load_cache, turn_keys
 from kernels.decode_heads import (
     eps_of_heads,
@@ -55,47 +55,86 @@ def attention_block(
     parts = qkv.shape[0]
     assert x.shape[0] == 1 and hidden % (2 * P) == 0 and heads % parts == 0, "one token, heads for each core"
     out = nl.ndarray((1, hidden), dtype=x.dtype, buffer=nl.shared_hbm)
-    first, count = share(parts)
-    queries = count * (heads // parts)
-
-    column, gamma = load_column(x), load_column(norm_weight)
-    keys, values = load_cache(k_cache, v_cache, bucket)
-    weights = _request_qkv(qkv, first, count)
-    head_weights, angles = load_heads(q_weight, k_weight), load_angles(cos, sin)
-    places = load_position(position, queries)
-    tiles = _request_o_proj(o_proj, first, count, queries)
-    turn, ones, narrow = half_turn(x.dtype), ones_matrix(nl.float32), ones_matrix(x.dtype)
-
-    scaled = scaled_column(column, gamma)
-    squares = sum_of_squares(column, ones)
-    head_eps, inverse = eps_of_heads(squares, eps, hidden), inverse_rms_of(squares, eps, hidden)
-    turned = turn_keys(keys, bucket, x.dtype)
-    gains, bound = gains_of(head_weights, queries), as_bound(places)
-    projected = project(weights, scaled, queries + 2)
-    asked = rotate_heads(projected, queries, gains, angles, turn, narrow, head_eps, turned)
-    fresh = value_row(projected[:, queries + 1 : queries + 2], inverse, x.dtype)
-    mine = attend(asked, turned, values, fresh, bound, narrow, bucket)
-    _store_row(turned[:, 0:1], fresh, k_cache, v_cache, position, core, cores)
-    result = _project_out(mine, tiles, queries, heads, core, cores)
-    for place in range(count):
-        nisa.dma_copy(
-            dst=out.reshape((parts, P, hidden // parts // P))[first + place],
-            src=result[place],
-            dge_mode=nisa.dge_mode.hwdge,
-            engine=nisa.engine.sync,
-        )
+    column, gamma = load_halves(x), load_halves(norm_weight)
+    loaded = request_attention(qkv, q_weight, k_weight, cos, sin, k_cache, v_cache, position, o_proj, bucket)
+    result, key, value = attention_share(column, gamma, loaded, eps, bucket, core, cores)
+    store_row(key, value, k_cache, v_cache, position, core, cores)
+    store_share(result, out)
     return out, k_cache, v_cache
 
 
+def request_attention(
+    qkv: Any,
+    q_weight: Any,
+    k_weight: Any,
+    cos: Any,
+    sin: Any,
+    k_cache: Any,
+    v_cache: Any,
+    position: Any,
+    o_proj: Any,
+    bucket: int,
+) -> Any:
+    """Everything attention reads from HBM but its input, requested in the order of use."""
+    heads, parts = o_proj.shape[2], qkv.shape[0]
+    first, count = share(parts)
+    queries = count * (heads // parts)
+    caches = load_cache(k_cache, v_cache, bucket)
+    weights = _request_qkv(qkv, first, count)
+    small = (load_heads(q_weight, k_weight), load_angles(cos, sin), load_position(position, queries))
+    return caches, weights, small, _request_o_proj(o_proj, first, count, queries)
+
+
+def attention_share(
+    column: Any, gamma: Any, loaded: Any, eps: float, bucket: int, core: int, cores: int
+) -> Any:
+    """The core's part [128, n] of what attention adds to a token's column [128, H / 128], and the new row.
+
+    The row is a key column [128, 1] and a value row [1, 128]; n is H / 256 for each half the core computes.
+    """
+    (keys, values), weights, (head_weights, angles, places), tiles = loaded
+    dtype, heads, queries = column.dtype, tiles[0].shape[1], places.shape[0]
+    turn, ones, narrow = half_turn(dtype), ones_matrix(nl.float32), ones_matrix(dtype)
+    scaled = scaled_column(column, gamma)
+    squares, width = sum_of_squares(column, ones), column.shape[1] * P
+    head_eps, inverse = eps_of_heads(squares, eps, width), inverse_rms_of(squares, eps, width)
+    turned = turn_keys(keys, bucket, dtype)
+    gains, bound = gains_of(head_weights, queries), as_bound(places)
+    projected = project(weights, scaled, queries + 2)
+    asked = rotate_heads(projected, queries, gains, angles, turn, narrow, head_eps, turned)
+    fresh = value_row(projected[:, queries + 1 : queries + 2], inverse, dtype)
+    mine = attend(asked, turned, values, fresh, bound, narrow, bucket)
+    return _project_out(mine, tiles, queries, heads, core, cores), turned[:, 0:1], fresh
+
+
+def store_share(result: Any, out: Any) -> None:
+    """The core's part [128, n] of a row to its half of out [1, H], or both halves."""
+    first, count = share(2)
+    width = out.shape[1] // 2 // P
+    for place in range(count):
+        nisa.dma_copy(
+            dst=out.reshape((2, P, width))[first + place],
+            src=result[:, place * width : (place + 1) * width],
+            dge_mode=nisa.dge_mode.hwdge,
+            engine=nisa.engine.sync,
+        )
+
+
 def _request_qkv(qkv: Any, first: int, count: int) -> Any:
-    """The core's shares of the weight, [128, H / 128, columns] each, H interleaved; key and value once."""
+    """The core's shares of the weight, [128, H / 128, columns] each, key and value once.
+
+    H is laid out as `load_halves` does it.
+    """
     hidden, columns = qkv.shape[1], qkv.shape[2]
+    width = hidden // 2 // P
     tiles = []
     for place in range(count):
         size = columns if place == count - 1 else columns - 2 * P
-        tile = nl.ndarray((P, hidden // P, size), dtype=qkv.dtype, buffer=nl.sbuf)
-        source = qkv[first + place].reshape((P, hidden // P, columns))[:, :, 0:size]
-        request_pieces(tile, source, max(1, hidden // P // 4))
+        tile = nl.ndarray((P, 2 * width, size), dtype=qkv.dtype, buffer=nl.sbuf)
+        halves = qkv[first + place].reshape((2, P, width, columns))
+        for half in (0, 1):
+            piece = tile[:, half * width : (half + 1) * width, :]
+            request_pieces(piece, halves[half][:, :, 0:size], (width + 1) // 2)
         tiles.append(tile)
     return tiles
 
@@ -117,29 +156,27 @@ def _request_o_proj(o_proj: Any, first: int, count: int, queries: int) -> Any:
 
 
 def _project_out(mine: Any, tiles: Any, queries: int, heads: int, core: int, cores: int) -> Any:
-    """Columns [128, tiles] of attention times the weight, for each of this core's shares.
+    """Attention times the weight, [128, tiles] for each of the core's shares side by side.
 
-    The other core's heads travel while this core's own are multiplied.
+    The other core's heads travel while the core's own are multiplied.
     """
-    own = core * queries
+    own, width = core * queries, tiles[0].shape[2] // P
     theirs = None
     if cores == 2:
         theirs = nl.ndarray((P, queries), dtype=mine.dtype, buffer=nl.sbuf)
         nisa.sendrecv(src=mine, dst=theirs, send_to_rank=1 - core, recv_from_rank=1 - core, pipe_id=0)
-    results = []
-    for tile in tiles:
-        width = tile.shape[2] // P
-        total = _contract_heads(mine, tile, own, width)
-        result = nl.ndarray((P, width), dtype=mine.dtype, buffer=nl.sbuf)
+    result = nl.ndarray((P, len(tiles) * width), dtype=mine.dtype, buffer=nl.sbuf)
+    for place in range(len(tiles)):
+        piece = result[:, place * width : (place + 1) * width]
+        total = _contract_heads(mine, tiles[place], own, width)
         if cores == 2:
             kept = nl.ndarray((P, width), dtype=nl.float32, buffer=nl.sbuf)
             nisa.tensor_copy(dst=kept, src=total, engine=nisa.engine.scalar)
-            other = _contract_heads(theirs, tile, heads - queries - own, width)
-            nisa.tensor_tensor(dst=result, data1=other, data2=kept, op=nl.add)
+            other = _contract_heads(theirs, tiles[place], heads - queries - own, width)
+            nisa.tensor_tensor(dst=piece, data1=other, data2=kept, op=nl.add)
         else:
-            nisa.tensor_copy(dst=result, src=total, engine=nisa.engine.vector)
-        results.append(result)
-    return results
+            nisa.tensor_copy(dst=piece, src=total, engine=nisa.engine.vector)
+    return result
 
 
 def _contract_heads(attention: Any, tile: Any, first: int, width: int) -> Any:
@@ -156,9 +193,7 @@ def _contract_heads(attention: Any, tile: Any, first: int, width: int) -> Any:
     return total
 
 
-def _store_row(
-    key: Any, value: Any, k_cache: Any, v_cache: Any, position: Any, core: int, cores: int
-) -> None:
+def store_row(key: Any, value: Any, k_cache: Any, v_cache: Any, position: Any, core: int, cores: int) -> None:
     """The new key [128, 1] and value [1, 128] into the caches, one core each."""
     row = load_scalar(position)
     pattern = [[P, 1], [1, P]]

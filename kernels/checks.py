@@ -85,10 +85,13 @@ AWKWARD: dict[str, tuple[tuple[str, Change], ...]] = {
     "attention_decode": (("large queries", _large),),
     "attention_decode_cached": (("large queries", _large),),
     "attention_block": (("large queries", _large_gain),),
+    "decode_layer": (("ties", _ties),),
 }
 """Kernel function to (name, change of the arguments): inputs that break kernels."""
 
-READS_CACHE = frozenset({"attention_decode", "attention_decode_cached", "attention_block", "kv_update"})
+READS_CACHE = frozenset(
+    {"attention_decode", "attention_decode_cached", "attention_block", "decode_layer", "kv_update"}
+)
 
 
 def _situations(kernel: Variant, shapes: Shapes) -> list[tuple[str, Situation]]:

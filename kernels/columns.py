@@ -7,7 +7,7 @@ from typing import Any
 import nki.isa as nisa
 import nki.language as nl
 
-from kernels.blocks import P, constant, request_pieces
+from kernels.blocks import P, constant, copy_weights, request_pieces
 
 
 def load_interleaved(weight: Any, first: int, size: int) -> Any:
@@ -26,6 +26,34 @@ def load_column(row: Any) -> Any:
     nisa.dma_copy(
         dst=tile, src=row.reshape((P, depth)), dge_mode=nisa.dge_mode.hwdge, engine=nisa.engine.scalar
     )
+    return tile
+
+
+def load_halves(row: Any) -> Any:
+    """A [1, K] row of HBM as [128, K / 128], each half of K interleaved by itself.
+
+    Index h * K / 2 + p * T + t, T = K / 256, is column h * T + t of partition p: what a core that computes
+    half of the columns holds lies in one piece, in the layout of `kernels.layouts.o_proj_by_core`.
+    """
+    width = row.shape[1] // 2 // P
+    tile = nl.ndarray((P, 2 * width), dtype=row.dtype, buffer=nl.sbuf)
+    nisa.dma_copy(
+        dst=tile.reshape((P, 2, width)),
+        src=row.ap(pattern=[[width, P], [width * P, 2], [1, width]], offset=0),
+        dge_mode=nisa.dge_mode.hwdge,
+        engine=nisa.engine.scalar,
+    )
+    return tile
+
+
+def request_halves(weight: Any) -> Any:
+    """A weight [K, N] as [128, K / 128, N] in the layout of `load_halves`, half on either kind of queue."""
+    rows, columns = weight.shape
+    width = rows // 2 // P
+    tile = nl.ndarray((P, 2 * width, columns), dtype=weight.dtype, buffer=nl.sbuf)
+    source = weight.reshape((2, P, width, columns))
+    for half in (0, 1):
+        copy_weights("both", half, tile[:, half * width : (half + 1) * width, :], source[half])
     return tile
 
 

@@ -12,8 +12,7 @@ from typing import Any
 import nki.isa as nisa
 import nki.language as nl
 
-from kernels.blocks import P
-from kernels.expert_weights import copy_on, request_gate_up
+from kernels.blocks import P, copy_weights
 from kernels.router import TOP_K
 
 
@@ -27,12 +26,23 @@ def parts_of(inner: int, choice: int) -> Any:
 
 
 def request_experts(gate_up: Any, ids: Any, first: int, count: int) -> Any:
-    """Gate and up of choices first:first+count as tiles [128, H / 128, 2 I], H interleaved."""
-    depth, width = gate_up.shape[1] // P, gate_up.shape[2]
+    """Gate and up of choices first:first+count as tiles [128, H / 128, 2 I] in the layout of `load_halves`.
+
+    Each half is one transfer of 6 KiB runs for Qwen3-30B-A3B, on either kind of queue.
+    """
+    hidden, columns = gate_up.shape[1], gate_up.shape[2]
+    width = hidden // 2 // P
     tiles = []
     for k in range(first, first + count):
-        tile = nl.ndarray((P, depth, width), dtype=gate_up.dtype, buffer=nl.sbuf)
-        request_gate_up(gate_up, ids.ap(pattern=[[TOP_K, 1], [1, 1]], offset=k), tile)
+        tile = nl.ndarray((P, 2 * width, columns), dtype=gate_up.dtype, buffer=nl.sbuf)
+        for half in (0, 1):
+            source = gate_up.ap(
+                pattern=[[width * columns, P], [columns, width], [1, columns]],
+                offset=half * width * P * columns,
+                scalar_offset=ids.ap(pattern=[[TOP_K, 1], [1, 1]], offset=k),
+                indirect_dim=0,
+            )
+            copy_weights("both", half, tile[:, half * width : (half + 1) * width, :], source)
         tiles.append(tile)
     return tiles
 
@@ -56,7 +66,7 @@ def request_down_half(down: Any, ids: Any, start: int, size: int) -> Any:
                     scalar_offset=ids.ap(pattern=[[TOP_K, 1], [1, 1]], offset=k),
                     indirect_dim=0,
                 )
-                copy_on(even % 4 == 0, tile[lane : lane + rows, :], source)
+                copy_weights("both", even // 2, tile[lane : lane + rows, :], source)
                 pair.append(tile)
         found += [pair[0::2], pair[1::2]]
     return found

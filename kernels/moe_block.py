@@ -8,8 +8,15 @@ import nki
 import nki.isa as nisa
 import nki.language as nl
 
-from kernels.blocks import BANK, P, core_of, request_pieces, share
-from kernels.columns import inverse_rms_of, load_column, ones_matrix, scaled_column, sum_of_squares
+from kernels.blocks import BANK, P, core_of, share
+from kernels.columns import (
+    inverse_rms_of,
+    load_halves,
+    ones_matrix,
+    request_halves,
+    scaled_column,
+    sum_of_squares,
+)
 from kernels.decode_experts import activations_of_all, add_experts, request_down_half, request_experts
 from kernels.decode_router import affinities_of, best_experts, logits_of
 from kernels.router import TOP_K
@@ -32,28 +39,36 @@ def moe_block(x: Any, norm_weight: Any, router_weight: Any, gate_up: Any, down: 
     hidden, experts, inner = x.shape[1], router_weight.shape[1], down.shape[1]
     assert x.shape[0] == 1 and hidden % (2 * P) == 0, "one token, hidden in blocks of 256"
     assert inner <= 2 * P and TOP_K <= experts <= BANK, "at most 256 wide, 8 to 512 experts"
-    depth, tiles = hidden // P, hidden // cores // P
     out = nl.ndarray((1, hidden), dtype=x.dtype, buffer=nl.shared_hbm)
-    column, gamma = load_column(x), load_column(norm_weight)
-    router = nl.ndarray((P, depth, experts), dtype=router_weight.dtype, buffer=nl.sbuf)
-    request_pieces(router, router_weight.reshape((P, depth, experts)), (depth + 1) // 2)
-    ones = ones_matrix()
+    column, gamma = load_halves(x), load_halves(norm_weight)
+    router = request_halves(router_weight)
+    total = experts_share(column, gamma, router, gate_up, down, eps, core, cores)
+    store_columns(total, out, core * total.shape[1])
+    return out
 
+
+def experts_share(
+    column: Any, gamma: Any, router: Any, gate_up: Any, down: Any, eps: float, core: int, cores: int
+) -> Any:
+    """Norm, routing and experts of a token's column [128, H / 128]: the core's columns [128, tiles] of them.
+
+    Tile t holds columns t * 128 to t * 128 + 127 of the core's part of H.
+    """
+    inner, hidden = down.shape[1], down.shape[2]
+    tiles = hidden // cores // P
+    ones = ones_matrix()
     scaled = scaled_column(column, gamma)
-    logits = logits_of(scaled, router)
-    best, ids = best_experts(logits)
+    best, ids = best_experts(logits_of(scaled, router))
     first, count = share(TOP_K)
     weights = request_experts(gate_up, ids, first, count)
     downs = request_down_half(down, ids, core * tiles * P, tiles * P)
     inverse = inverse_rms_of(sum_of_squares(column, ones), eps, hidden)
     shares = affinities_of(best, inverse, ones)
     active = activations_of_all(scaled, weights, inverse, inner, core, cores)
-    total = add_experts(active, downs, shares, inner, tiles)
-    _store(total, out, core * tiles)
-    return out
+    return add_experts(active, downs, shares, inner, tiles)
 
 
-def _store(total: Any, out: Any, first: int) -> None:
+def store_columns(total: Any, out: Any, first: int) -> None:
     """Columns [128, tiles] to the rows first:first+tiles of out seen as rows of 128."""
     tiles = total.shape[1]
     psum = nl.ndarray((tiles, P), dtype=total.dtype, buffer=nl.psum)

@@ -174,6 +174,19 @@ def _moe_decode(a: Arguments) -> Results:
     return _experts_sum({**a, "x": x, "ids": ids, "affinities": affinities})
 
 
+def _decode_layer(a: Arguments) -> Results:
+    """One rank of which no peer adds anything, as the simulator runs it; bf16 where the kernel stores it."""
+    x = _stored(tensor(a["x"]) + tensor(a["pending"]))
+    added, k_cache, v_cache = _attention_block({**a, "x": x.numpy()})
+    x = _stored(x + _stored(tensor(added)))
+    (pending,) = _moe_decode({**a, "x": x.numpy(), "norm_weight": a["post_norm_weight"]})
+    return x.numpy(), pending, k_cache, v_cache
+
+
+def _stored(x: torch.Tensor) -> torch.Tensor:
+    return x.bfloat16().float()
+
+
 def _aggregate(a: Arguments) -> Results:
     rows = tensor(a["y"])[tensor(a["slot"])]
     return ((rows * tensor(a["affinities"])[..., None]).sum(1).numpy(),)
@@ -207,6 +220,7 @@ REFERENCES: Mapping[str, Callable[[Arguments], Results]] = {
     "experts_decode_prefetched": _experts_sum,
     "moe_decode": _moe_decode,
     "moe_block": _moe_decode,
+    "decode_layer": _decode_layer,
     "aggregate": _aggregate,
     "lm_head": _lm_head,
     "lm_head_wide": _lm_head,

@@ -50,7 +50,8 @@ class Variant:
     `covers` lists the slots it fills at once, itself among them. `phases` are those it can run in; in another
     phase the baseline of its slots runs. Beyond `max_tokens` tokens the variant named `beyond` takes its
     place. `summary` says the idea in one sentence. `parameters` are the keyword arguments a search
-    may vary; `settings` are those that differ from their defaults, and part of the name.
+    may vary; `settings` are those that differ from their defaults, and part of the name. `all_reduces` counts
+    the collectives it runs itself.
     """
 
     slot: str
@@ -64,6 +65,7 @@ class Variant:
     beyond: str = "baseline"
     parameters: tuple[Parameter, ...] = ()
     settings: Settings = ()
+    all_reduces: int = 0
 
     @property
     def base(self) -> str:
@@ -130,6 +132,19 @@ VARIANTS: tuple[Variant, ...] = (
         ("input_norm", "qkv", "qk_norm_rope", "kv_update", "attention_decode", "o_proj"),
         "From the residual to what attention adds to it; both projections' weights arrive meanwhile.",
         ("decode",),
+    ),
+    Variant(
+        "attention_decode",
+        "layer",
+        "kernels.decode_layer",
+        "decode_layer",
+        (
+            *("input_norm", "qkv", "qk_norm_rope", "kv_update", "attention_decode", "o_proj"),
+            *("post_norm", "router", "experts_decode", "aggregate"),
+        ),
+        "A whole layer with both all-reduces inside; attention's weights arrive under the first.",
+        ("decode",),
+        all_reduces=2,
     ),
     _baseline("o_proj", "o_proj", "Transpose, then matmuls; cores divide the columns."),
     Variant(

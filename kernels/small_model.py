@@ -154,6 +154,8 @@ def _values(model: Model, tokens: int, position: int, bucket: int, last: int, id
         "bucket": bucket,
         "num_experts": SHAPES.experts,
         "block_size": SHAPES.block,
+        "pending": np.zeros((tokens, SHAPES.hidden), BF16),
+        "ranks": 1,
         "slot": np.arange(TOP_K, dtype=np.int32)[None],
     }
 
@@ -162,8 +164,12 @@ def _step(kernel: Variant, values: dict[str, Any], run_kernel: RunKernel) -> Non
     """Run one kernel; what it adds to the residual stream is added here, rounded to bf16."""
     values |= named_results(kernel, run_kernel(kernel, named_arguments(kernel, values)))
     if "added" in values:
-        total = values["hidden"].astype(np.float32) + values.pop("added").astype(np.float32)
-        values["hidden"] = total.astype(BF16)
+        _add(values, values.pop("added"))
+
+
+def _add(values: dict[str, Any], share: Array) -> None:
+    total = values["hidden"].astype(np.float32) + share.astype(np.float32)
+    values["hidden"] = total.astype(BF16)
 
 
 def forward(
@@ -180,6 +186,7 @@ def forward(
         for kernel in inside:
             _step(kernel, values, run_kernel)
         caches[index] = (values["k_cache"], values["v_cache"])
+    _add(values, values["pending"])
     for kernel in kernels:
         if kernel not in inside:
             _step(kernel, values, run_kernel)

@@ -59,6 +59,12 @@ WIRING: Mapping[tuple[str, str], tuple[str, str]] = {
         "x=hidden norm_weight=post_norm router_weight=router gate_up down eps",
         "added",
     ),
+    ("attention_decode", "decode_layer"): (
+        "x=hidden pending norm_weight=input_norm qkv=qkv_by_core q_weight k_weight cos sin k_cache v_cache "
+        "position o_proj=o_proj_by_core post_norm_weight=post_norm router_weight=router gate_up down eps "
+        "bucket ranks",
+        "hidden pending k_cache v_cache",
+    ),
     ("aggregate", "aggregate"): ("y slot affinities", "added"),
     ("final_norm", "rmsnorm"): ("x=hidden weight=final_norm eps", "normed"),
     ("lm_head", "lm_head"): ("x=normed weight=lm_head position=last", "logits"),

@@ -1,6 +1,7 @@
 """Small kernels for the tests of the language; loaded by path, as a user's file is."""
 
 import nki
+import nki.collectives as collectives
 import nki.isa as nisa
 import nki.language as nl
 
@@ -265,3 +266,12 @@ def normalised(x, weight, eps=1e-6):
         dst=tile, data=tile, op0=nl.multiply, operand0=scale, op1=nl.multiply, operand1=gains
     )
     return save(tile, x.shape, x.dtype)
+
+
+@nki.jit
+def over_ranks(x):
+    tile = load(x)
+    total = nl.ndarray(x.shape, dtype=x.dtype, buffer=nl.sbuf)
+    group = collectives.ReplicaGroup([[0, 1, 2, 3]])
+    collectives.all_reduce(srcs=[tile], dsts=[total], replica_group=group, op=nl.add)
+    return save(total, x.shape, x.dtype)

@@ -10,9 +10,10 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from simulator.api import KernelRef
+from simulator.api import KernelRef, simulate
 from simulator.dialect import load, nki_modules
 from simulator.errors import BadKernel, KernelRefused, UnknownName
+from simulator.machine.facts import machine
 from simulator.nki.execute import execute
 from simulator.trace import Trace
 
@@ -99,6 +100,16 @@ def test_the_matching_exchanges_of_two_cores_carry_one_number() -> None:
     assert numbers == [[1], [1]]
 
 
+def test_an_all_reduce_takes_its_time_and_adds_no_peer() -> None:
+    kernel = KernelRef("over_ranks", file=KERNELS)
+    simulation = simulate(kernel, {"x": X})
+    assert np.array_equal(simulation.trace.results[0], X)
+    (index,) = [i.index for i in simulation.trace.cores[0] if i.call == "all_reduce"]
+    timeline = simulation.as_written
+    took = timeline.end_ns[0][index] - timeline.start_ns[0][index]
+    assert took >= machine("trn3").pair.collective_ns
+
+
 def test_a_dynamic_loop_runs_as_often_as_its_data_says() -> None:
     assert np.array_equal(run("looped", x=X, count=np.array([[3]], dtype=np.int32)).results[0], X + 3)
 
@@ -175,7 +186,7 @@ def test_what_the_hardware_refuses_is_refused_with_rule_file_and_line(function: 
 def test_reading_a_tile_written_in_part_is_a_warning_with_file_and_line() -> None:
     trace = run("reads_half", x=X)
     [warning] = trace.warnings
-    assert "nki_kernels.py:168: tensor_scalar reads" in warning
+    assert "nki_kernels.py:169: tensor_scalar reads" in warning
 
 
 def test_trn2_takes_narrower_moving_tiles_than_trn3() -> None:

@@ -69,6 +69,13 @@ def test_ninety_six_all_reduces_per_token() -> None:
     assert decode.count == 96 * 625
 
 
+def test_layers_that_reduce_over_ranks_themselves_leave_one_all_reduce_to_the_graph() -> None:
+    whole = rows("tuned,attention_decode=layer")
+    (decode,) = [r for r in whole if r.slot == "all_reduce" and r.phase == "decode"]
+    assert decode.count == 625
+    assert not [r for r in whole if r.slot == "experts_decode"]
+
+
 def test_a_longer_prompt_prefills_in_a_larger_bucket() -> None:
     assert {r.bucket for r in rows(tokens=192) if r.phase == "prefill"} == {256}
     assert {r.bucket for r in rows(tokens=512) if r.phase == "prefill"} == {640}
