@@ -55,7 +55,7 @@ def movement(machine: Machine, instruction: Instruction) -> Movement:
 def descriptor_time(dma: Dma, size: float, *, to_hbm: bool) -> float:
     """Time of one descriptor of `size` bytes on one DMA engine."""
     small = dma.small_write_ns if to_hbm and size < dma.small_write_bytes else 0.0
-    return dma.descriptor_ns + small + size / dma.bytes_per_ns
+    return max(dma.shortest_packet_ns, dma.descriptor_ns + small + size / dma.bytes_per_ns)
 
 
 def _trigger(dma: Dma, transfer: Transfer) -> tuple[float, float, float, float]:

@@ -115,6 +115,7 @@ class Dma:
     bytes_per_ns: float
     achieved_bytes_per_ns: float
     descriptor_ns: float
+    shortest_packet_ns: float
     max_descriptor_bytes: float
     small_write_bytes: float
     small_write_ns: float
