@@ -164,3 +164,17 @@ def unknown(x):
 def indirect(x):
     tile = nl.load(x)
     return saved(tile[tile, 0])
+
+
+@nki.jit
+def reloaded(x, y):
+    """Two rounds over x and y; the first tile of x changes in between, and so does y itself."""
+    out = nl.ndarray((2, *x.shape), dtype=x.dtype, buffer=nl.shared_hbm)
+    copy = nl.ndarray(x.shape, dtype=x.dtype, buffer=nl.hbm)
+    for i in nl.affine_range(2):
+        a, b = nl.load(x), nl.load(y)
+        nl.store(copy, value=a)
+        c = nl.load(copy)
+        nl.store(out[i], value=nl.add(b, c))
+        a[...] = nl.multiply(a, 3)
+    return out

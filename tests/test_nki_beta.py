@@ -113,6 +113,15 @@ def test_loop_reduce_folds_over_the_loop() -> None:
     assert np.array_equal(run("largest", x=X).results[0], X.max(axis=1, keepdims=True))
 
 
+def test_a_load_is_left_out_while_its_source_and_its_tile_are_unchanged() -> None:
+    trace = run("reloaded", x=X, y=Y)
+    assert np.array_equal(trace.results[0], np.stack([X + Y, X + Y]))
+    loads = [i for i in trace.cores[0] if i.transfer and i.transfer.source_memory == "hbm"]
+    names = [trace.tensors[i.reads[0].tensor].name for i in loads]
+    assert [names.count(n) for n in ("x", "y")] == [2, 1]
+    assert len(loads) == 5
+
+
 def test_every_program_of_a_grid_runs_on_one_core() -> None:
     x = RNG.standard_normal((256, 128)).astype(np.float32)
     trace = run("launched", x=x, lnc=2)

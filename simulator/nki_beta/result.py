@@ -76,7 +76,7 @@ class Result(Value):
             mark_written(self.place)
             return
         view = dst.target(self.trim.box if self.trim else None)
-        _free(view)
+        release(view)
         program = current()
         before, program.source = program.source, self.source
         try:
@@ -124,8 +124,9 @@ def flush() -> None:
         pending.placed()
 
 
-def _free(view: NkiTensor) -> None:
-    """Move the results that were assigned to this tensor and are still in use: it is about to change."""
+def release(view: NkiTensor) -> None:
+    """A tensor is about to change: forget it as a load, move the results assigned to it and still in use."""
+    state().loads.changed(view.storage.id)
     lent = state().lent.pop(view.storage.id, ())
     for reference in lent:
         result = reference()
@@ -146,12 +147,12 @@ def assign(dst: Value, value: Any) -> None:
         target = dst.target()
         if not _same(target, source):
             flush()
-            _free(target)
+            release(target)
             move(target, source)
     else:
         flush()
         target = dst.target()
-        _free(target)
+        release(target)
         instructions.memset(dst=target, value=value)
 
 
@@ -163,7 +164,7 @@ def _place(dst: Value, value: Result) -> None:
             return
         box = value.trim.box if value.trim else None
         source, view = value.read(box), dst.target(box)
-        _free(view)
+        release(view)
         move(view, source)
         return
     value.into(dst)
