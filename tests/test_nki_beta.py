@@ -122,6 +122,24 @@ def test_a_load_is_left_out_while_its_source_and_its_tile_are_unchanged() -> Non
     assert len(loads) == 5
 
 
+def test_neighbouring_copies_of_psum_are_one_and_internal_transfers_have_hardware_descriptors() -> None:
+    x = RNG.standard_normal((128, 512)).astype(np.float32)
+    expected = x.reshape(128, 4, 128).transpose(2, 1, 0).reshape(128, 512)
+    trace, plain = run("transposed_parts", x=x), run("as_written", x=x)
+    assert np.array_equal(trace.results[0], expected)
+    assert np.array_equal(plain.results[0], expected)
+    assert [calls(t).count("tensor_copy") for t in (trace, plain)] == [1, 4]
+    copy = next(i for i in trace.cores[0] if i.call == "tensor_copy")
+    assert copy.elements == 512
+    assert copy.engine == "scalar"
+    assert {r.tensor for r in copy.reads} == {
+        i.writes[0].tensor for i in trace.cores[0] if i.call == "nc_transpose"
+    }
+    queues = [i.transfer.queue for i in trace.cores[0] if i.transfer]
+    assert [q for q in queues if "HW" in q] == ["qScalarDynamicHW", "qSyncDynamicHW", "qSyncDynamicHW"]
+    assert not any("HW" in i.transfer.queue for i in plain.cores[0] if i.transfer)
+
+
 def test_every_program_of_a_grid_runs_on_one_core() -> None:
     x = RNG.standard_normal((256, 128)).astype(np.float32)
     trace = run("launched", x=x, lnc=2)

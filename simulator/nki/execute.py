@@ -51,6 +51,8 @@ def execute(
     trace = _trace(launch, function, outcome)
     if type(made).__module__.startswith("simulator.nki_beta"):
         trace.dialect = FIRST_DIALECT
+    if record and launch.compiler is not None:
+        launch.compiler(launch)
     if record:
         check_capacity(trace, may_spill=launch.may_spill)
     return trace

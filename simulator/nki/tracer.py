@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Callable
 from types import FrameType
 from typing import Any, cast
 
@@ -16,8 +17,10 @@ from simulator.trace import Engine, Instruction, Source, Tensor, Transfer
 
 
 class Launch:
-    """One launch: what its cores share. `asks_core` once a kernel asked which core it runs on;
-    `may_spill` where the dialect's compiler moves to HBM what does not fit.
+    """One launch: what its cores share. `asks_core` once a kernel asked which core it runs on.
+
+    A dialect's compiler may move to HBM what does not fit (`may_spill`); `compiler` is what else it does to a
+    program once it is traced.
     """
 
     def __init__(self, target: str, lnc: int, *, values: bool, record: bool) -> None:
@@ -35,6 +38,7 @@ class Launch:
         self.unwritten: dict[tuple[int, Source], str] = {}
         self.asks_core = False
         self.may_spill = False
+        self.compiler: Callable[[Launch], None] | None = None
 
     def add_storage(self, storage: Storage) -> None:
         """Give a storage its id and its row in the trace."""

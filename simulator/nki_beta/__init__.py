@@ -1,8 +1,9 @@
 """`neuronxcc.nki`, the first dialect (up to SDK 2.26), onto the same instructions as `simulator.nki`.
 
 Calls return tiles, `nl.load` and `nl.store` are transfers, indices are affine expressions and masks trim
-them. What the compiler of that dialect adds is added here too: copies out of PSUM where a tile is wanted in
-SBUF, identities for transposes, matmuls with ones for broadcasts over partitions.
+them. What the compiler of that dialect does is done here too: copies out of PSUM where a tile is wanted in
+SBUF, identities for transposes, matmuls with ones for broadcasts over partitions; loads that are left out
+(`reuse`), copies that are merged and placed, and who describes transfers (`compiled`).
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from simulator.nki_beta.names import not_executed
 
 def jit(func: Callable[..., Any] | None = None, **_options: Any) -> Any:
     """Mark a function as a kernel; compiler options change nothing here."""
-    return Kernel if func is None else func if isinstance(func, Kernel) else Kernel(func)
+    if func is None:
+        return jit
+    return func if isinstance(func, Kernel) else Kernel(func)
 
 
 baremetal = benchmark = profile = trace = jit

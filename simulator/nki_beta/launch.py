@@ -12,6 +12,7 @@ import numpy as np
 from simulator.nki.rules import refuse
 from simulator.nki.tensor import NkiTensor
 from simulator.nki.tracer import current
+from simulator.nki_beta.compiled import compiled
 from simulator.nki_beta.result import flush
 from simulator.nki_beta.state import State, state
 from simulator.nki_beta.tile import Tensor, Value
@@ -35,19 +36,31 @@ spmd_dim = GridDimension
 
 
 class Kernel:
-    """A function decorated with `nki.jit`; `kernel[grid]` is the kernel on a grid of programs."""
+    """A function decorated with `nki.jit`; `kernel[grid]` is the kernel on a grid of programs.
 
-    def __init__(self, kernel: Callable[..., Any], grid: Sequence[Any] = ()) -> None:
+    One that is not `transformed` runs as it is written.
+    """
+
+    def __init__(
+        self, kernel: Callable[..., Any], grid: Sequence[Any] = (), *, transformed: bool = True
+    ) -> None:
         functools.update_wrapper(self, kernel)
         self.kernel = kernel
+        self.transformed = transformed
         self.grid = tuple(g if isinstance(g, GridDimension) else GridDimension(g) for g in grid)
         self.func = functools.wraps(kernel)(lambda *arguments, **named: self(*arguments, **named))
 
     def __getitem__(self, grid: Any) -> Kernel:
-        return Kernel(self.kernel, grid if isinstance(grid, tuple) else (grid,))
+        places = grid if isinstance(grid, tuple) else (grid,)
+        return Kernel(self.kernel, places, transformed=self.transformed)
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
-        current().launch.may_spill = True
+        launch = current().launch
+        launch.may_spill = True
+        if self.transformed and not state().running:
+            launch.compiler = compiled
+        elif not self.transformed:
+            state().loads.limit = 0.0
         outermost = not any(isinstance(x, Value) for x in (*arguments, *named.values()))
         given = [_value(x) for x in arguments]
         outcome = _programs(self, lambda: self.kernel(*given, **{k: _value(x) for k, x in named.items()}))

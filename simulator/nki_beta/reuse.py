@@ -35,11 +35,15 @@ Key = tuple[Any, ...]
 
 @dataclass(slots=True)
 class Loads:
-    """Tiles of earlier loads by what they hold, longest unused first; `bytes` a partition they take."""
+    """Tiles of earlier loads by what they hold, longest unused first; `bytes` a partition they take.
+
+    `limit` is the share of SBUF they may take.
+    """
 
     tiles: OrderedDict[Key, NkiTensor] = field(default_factory=OrderedDict)
     keys: dict[int, set[Key]] = field(default_factory=dict)
     bytes: int = 0
+    limit: float = KEPT.value
 
     def find(self, source: NkiTensor, dtype: Any) -> NkiTensor | None:
         """The tile of the same load as a tile of its own, whose memory the machine sees as the same."""
@@ -52,7 +56,7 @@ class Loads:
 
     def keep(self, source: NkiTensor, dtype: Any, tile: NkiTensor) -> None:
         """Remember what a load brought, dropping the longest unused where it does not fit."""
-        limit = KEPT.value * USABLE_SBUF_BYTES[current().launch.target]
+        limit = self.limit * USABLE_SBUF_BYTES[current().launch.target]
         size = tile.storage.row_bytes
         if size > limit:
             return
