@@ -19,6 +19,7 @@ from kernels.shapes import (
     Situation,
     angles,
     down,
+    fp8_experts,
     gate_up,
     generator,
     group,
@@ -202,6 +203,20 @@ def _moe_decode_args(shapes: Shapes, at: Situation, seed: int) -> Arguments:
     }
 
 
+def _fp8_args(shapes: Shapes, at: Situation, seed: int) -> Arguments:
+    gate_up, down, scales = fp8_experts(shapes, seed)
+    fused = _fused_router_args(shapes, at, seed)
+    return {
+        "x": fused["x"],
+        "norm_weight": fused["norm_weight"],
+        "router_weight": fused["weight"],
+        "gate_up": gate_up,
+        "down": down,
+        "scales": scales,
+        "eps": shapes.eps,
+    }
+
+
 def _decode_layer_args(shapes: Shapes, at: Situation, seed: int) -> Arguments:
     attention, experts = _attention_block_args(shapes, at, seed), _moe_decode_args(shapes, at, seed)
     return attention | {
@@ -254,6 +269,7 @@ MAKERS: Mapping[str, Maker] = {
     "experts_decode_prefetched": _experts_prompt_args,
     "moe_decode": _moe_decode_args,
     "moe_block": _moe_decode_args,
+    "moe_block_fp8": _fp8_args,
     "decode_layer": _decode_layer_args,
     "aggregate": _aggregate_args,
     "lm_head": _lm_head_args,

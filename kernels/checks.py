@@ -77,6 +77,7 @@ AWKWARD: dict[str, tuple[tuple[str, Change], ...]] = {
     "norm_router": (("ties", _ties),),
     "moe_decode": (("ties", _ties),),
     "moe_block": (("ties", _ties),),
+    "moe_block_fp8": (("ties", _ties),),
     "group_tokens": (("all tokens to the same experts", _same_experts),),
     "experts_prompt": (("all tokens to the same experts", _same_experts),),
     "experts_decode": (("experts 0 to 7", _same_experts),),

@@ -43,8 +43,41 @@ def request_experts(gate_up: Any, ids: Any, first: int, count: int) -> Any:
                 indirect_dim=0,
             )
             copy_weights("both", half, tile[:, half * width : (half + 1) * width, :], source)
-        tiles.append(tile)
+        tiles.append(_as_weights(tile))
     return tiles
+
+
+def _as_weights(tile: Any) -> Any:
+    """A tile as the tensor engine reads it: bytes are float8_e4m3."""
+    return tile.view(nl.float8_e4m3) if tile.dtype == nl.uint8 else tile
+
+
+def load_scales(scales: Any, ids: Any) -> Any:
+    """Scales [E, 3] of the chosen experts on every partition [128, 8, 3]."""
+    tile = nl.ndarray((P, TOP_K, 3), dtype=nl.float32, buffer=nl.sbuf)
+    for k in range(TOP_K):
+        nisa.dma_copy(
+            dst=tile[:, k, :],
+            src=scales.ap(
+                pattern=[[0, P], [1, 3]],
+                offset=0,
+                scalar_offset=ids.ap(pattern=[[TOP_K, 1], [1, 1]], offset=k),
+                indirect_dim=0,
+            ),
+            dge_mode=nisa.dge_mode.hwdge,
+            engine=nisa.engine.scalar,
+        )
+    return tile
+
+
+def scaled_factors(scales: Any, inverse: Any, shares: Any, first: int, count: int) -> Any:
+    """Factors of gate and of up for each of the core's choices, and shares times the scale of down."""
+    factors = nl.ndarray((P, TOP_K, 3), dtype=nl.float32, buffer=nl.sbuf)
+    nisa.tensor_scalar(dst=factors, data=scales, op0=nl.multiply, operand0=inverse, engine=nisa.engine.vector)
+    scaled = nl.ndarray((P, TOP_K), dtype=nl.float32, buffer=nl.sbuf)
+    nisa.tensor_tensor(dst=scaled, data1=shares, data2=scales[:, :, 2], op=nl.multiply)
+    mine = range(first, first + count)
+    return [factors[:, k, 0:1] for k in mine], [factors[:, k, 1:2] for k in mine], scaled
 
 
 def request_down_half(down: Any, ids: Any, start: int, size: int) -> Any:
@@ -68,14 +101,16 @@ def request_down_half(down: Any, ids: Any, start: int, size: int) -> Any:
                 )
                 copy_weights("both", even // 2, tile[lane : lane + rows, :], source)
                 pair.append(tile)
+        pair = [_as_weights(tile) for tile in pair]
         found += [pair[0::2], pair[1::2]]
     return found
 
 
-def activate_columns(column: Any, weights: Any, inverse: Any, first: int, inner: int) -> Any:
+def activate_columns(column: Any, weights: Any, gates: Any, ups: Any, first: int, inner: int) -> Any:
     """silu(gate) * up of a token's column [128, depth] for choices from `first` on: [128, parts] for each.
 
-    The column is not normalised; `inverse` [128, 1], 1 / rms, rides in both instructions.
+    The column is not normalised: gates[k] and ups[k] [128, 1], 1 / rms and any scale, ride in both
+    instructions.
     """
     width = len(parts_of(inner, 0))
     active = nl.ndarray((P, len(weights), width), dtype=column.dtype, buffer=nl.sbuf)
@@ -87,12 +122,14 @@ def activate_columns(column: Any, weights: Any, inverse: Any, first: int, inner:
             _, rows, lane = parts[place]
             held = slice(lane, lane + rows)
             kept = nl.ndarray((P, 1), dtype=nl.float32, buffer=nl.sbuf)
-            nisa.activation(dst=kept[held, :], op=nl.silu, data=sides[place][held, :], scale=inverse[held, :])
+            nisa.activation(
+                dst=kept[held, :], op=nl.silu, data=sides[place][held, :], scale=gates[k][held, :]
+            )
             nisa.scalar_tensor_tensor(
                 dst=active[held, k, place : place + 1],
                 data=sides[width + place][held, :],
                 op0=nl.multiply,
-                operand0=inverse[held, :],
+                operand0=ups[k][held, :],
                 op1=nl.multiply,
                 operand1=kept[held, :],
             )
@@ -123,7 +160,9 @@ def _project_parts(column: Any, tile: Any, parts: Any, inner: int) -> Any:
     return sides
 
 
-def activations_of_all(column: Any, weights: Any, inverse: Any, inner: int, core: int, cores: int) -> Any:
+def activations_of_all(
+    column: Any, weights: Any, gates: Any, ups: Any, inner: int, core: int, cores: int
+) -> Any:
     """Activations of all eight choices, [128, parts] each, in the router's order.
 
     weights are those of the core's own choices. Two cores exchange two choices at a time, so that the first
@@ -133,7 +172,8 @@ def activations_of_all(column: Any, weights: Any, inverse: Any, inner: int, core
     group = 2 if cores == 2 else len(weights)
     for start in range(0, len(weights), group):
         mine = core * len(weights) + start
-        active = activate_columns(column, weights[start : start + group], inverse, mine, inner)
+        part = slice(start, start + group)
+        active = activate_columns(column, weights[part], gates[part], ups[part], mine, inner)
         for k in range(group):
             held[mine + k] = active[:, k, :]
         if cores == 2:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 
 HEAD = 128
@@ -55,3 +56,29 @@ def o_proj_from_cores(weight: Any) -> Any:
     cores, head, heads, tiles, partitions = weight.shape
     split = weight.swapaxes(3, 4).swapaxes(0, 2)
     return split.reshape(heads * head, cores * partitions * tiles)
+
+
+FP8_MAX = 240.0
+"""The largest value of float8_e4m3; float8_e4m3fn has the same bits up to there."""
+
+
+def quantised(weight: Any) -> tuple[Any, Any]:
+    """A weight [E, ...] as bytes of float8_e4m3 and an fp32 scale [E] each expert."""
+    wide = np.asarray(weight, np.float32)
+    largest = np.abs(wide).reshape(len(wide), -1).max(axis=1)
+    scale = (np.where(largest > 0, largest, 1.0) / FP8_MAX).astype(np.float32)
+    held = (wide / scale.reshape(-1, *([1] * (wide.ndim - 1)))).astype(ml_dtypes.float8_e4m3)
+    return held.view(np.uint8), scale
+
+
+def quantised_experts(gate_up: Any, down: Any) -> tuple[Any, Any, Any]:
+    """gate_up [E, H, 2 I] and down [E, I, H] as bytes, and fp32 scales [E, 3] of gate, up and down."""
+    inner = down.shape[1]
+    (gate, gates), (up, ups) = quantised(gate_up[..., :inner]), quantised(gate_up[..., inner:])
+    second, downs = quantised(down)
+    return np.concatenate([gate, up], axis=-1), second, np.stack([gates, ups, downs], axis=1)
+
+
+def dequantised(held: Any, scale: Any) -> Any:
+    """fp32 values of bytes of float8_e4m3 by a scale that broadcasts against them."""
+    return held.view(ml_dtypes.float8_e4m3).astype(np.float32) * scale

@@ -17,7 +17,14 @@ from kernels.columns import (
     scaled_column,
     sum_of_squares,
 )
-from kernels.decode_experts import activations_of_all, add_experts, request_down_half, request_experts
+from kernels.decode_experts import (
+    activations_of_all,
+    add_experts,
+    load_scales,
+    request_down_half,
+    request_experts,
+    scaled_factors,
+)
 from kernels.decode_router import affinities_of, best_experts, logits_of
 from kernels.router import TOP_K
 
@@ -47,12 +54,43 @@ def moe_block(x: Any, norm_weight: Any, router_weight: Any, gate_up: Any, down: 
     return out
 
 
+@nki.jit
+def moe_block_fp8(
+    x: Any, norm_weight: Any, router_weight: Any, gate_up: Any, down: Any, scales: Any, eps: float
+) -> Any:
+    """`moe_block` with gate_up and down as bytes of float8_e4m3 and fp32 scales [E, 3] of gate, up and down.
+
+    Half of the bytes leave HBM. Weights arrive as uint8, so hardware queues can move them, and are fp8 only
+    to the tensor engine; activations stay bf16. Scales ride where 1 / rms and the affinities do, at no
+    instruction of their own. Bound by the tensor engine, whose count of tiles is that of `moe_block`. Its
+    answers are those of the quantised checkpoint: an entry judged against bf16 logits may fail with it.
+    """
+    core, cores = core_of()
+    assert x.shape[0] == 1 and x.shape[1] % (2 * P) == 0, "one token, hidden in blocks of 256"
+    assert down.shape[1] <= 2 * P and TOP_K <= router_weight.shape[1] <= BANK, "at most 256 wide, 8 to 512"
+    out = nl.ndarray(x.shape, dtype=x.dtype, buffer=nl.shared_hbm)
+    column, gamma = load_halves(x), load_halves(norm_weight)
+    router = request_halves(router_weight)
+    total = experts_share(column, gamma, router, gate_up, down, eps, core, cores, scales)
+    store_columns(total, out, core * total.shape[1])
+    return out
+
+
 def experts_share(
-    column: Any, gamma: Any, router: Any, gate_up: Any, down: Any, eps: float, core: int, cores: int
+    column: Any,
+    gamma: Any,
+    router: Any,
+    gate_up: Any,
+    down: Any,
+    eps: float,
+    core: int,
+    cores: int,
+    scales: Any = None,
 ) -> Any:
     """Norm, routing and experts of a token's column [128, H / 128]: the core's columns [128, tiles] of them.
 
-    Tile t holds columns t * 128 to t * 128 + 127 of the core's part of H.
+    Tile t holds columns t * 128 to t * 128 + 127 of the core's part of H. With scales [E, 3] the experts'
+    weights are bytes of float8_e4m3.
     """
     inner, hidden = down.shape[1], down.shape[2]
     tiles = hidden // cores // P
@@ -64,7 +102,11 @@ def experts_share(
     downs = request_down_half(down, ids, core * tiles * P, tiles * P)
     inverse = inverse_rms_of(sum_of_squares(column, ones), eps, hidden)
     shares = affinities_of(best, inverse, ones)
-    active = activations_of_all(scaled, weights, inverse, inner, core, cores)
+    if scales is None:
+        gates = ups = [inverse] * count
+    else:
+        gates, ups, shares = scaled_factors(load_scales(scales, ids), inverse, shares, first, count)
+    active = activations_of_all(scaled, weights, gates, ups, inner, core, cores)
     return add_experts(active, downs, shares, inner, tiles)
 
 

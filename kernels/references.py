@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from kernels.layouts import o_proj_from_cores, qkv_from_cores
+from kernels.layouts import dequantised, o_proj_from_cores, qkv_from_cores
 from kernels.shapes import HEAD, TOP_K, Shapes, group
 
 Array = np.ndarray[Any, Any]
@@ -174,6 +174,18 @@ def _moe_decode(a: Arguments) -> Results:
     return _experts_sum({**a, "x": x, "ids": ids, "affinities": affinities})
 
 
+def _moe_fp8(a: Arguments) -> Results:
+    inner, scales = a["down"].shape[1], a["scales"]
+    x, ids, affinities = _norm_router({**a, "weight": a["router_weight"]})
+    total = torch.zeros(x.shape)
+    for place, index in enumerate(ids[0]):
+        sides = np.repeat(scales[index, :2], inner)
+        gate_up = dequantised(a["gate_up"][index], sides)[None]
+        down = dequantised(a["down"][index], scales[index, 2])[None]
+        total += expert(tensor(x), gate_up, down, 0) * float(affinities[0, place])
+    return (total.numpy(),)
+
+
 def _decode_layer(a: Arguments) -> Results:
     """One rank of which no peer adds anything, as the simulator runs it; bf16 where the kernel stores it."""
     x = _stored(tensor(a["x"]) + tensor(a["pending"]))
@@ -220,6 +232,7 @@ REFERENCES: Mapping[str, Callable[[Arguments], Results]] = {
     "experts_decode_prefetched": _experts_sum,
     "moe_decode": _moe_decode,
     "moe_block": _moe_decode,
+    "moe_block_fp8": _moe_fp8,
     "decode_layer": _decode_layer,
     "aggregate": _aggregate,
     "lm_head": _lm_head,

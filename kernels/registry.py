@@ -225,6 +225,15 @@ VARIANTS: tuple[Variant, ...] = (
         "From the residual to what the experts add: weights stationary, half of the columns a core.",
         ("decode",),
     ),
+    Variant(
+        "experts_decode",
+        "fp8",
+        "kernels.moe_block",
+        "moe_block_fp8",
+        ("post_norm", "router", "experts_decode", "aggregate"),
+        "`block` on fp8 weights with scales: half of the bytes, and not quite the checkpoint's answers.",
+        ("decode",),
+    ),
     _baseline(
         "aggregate", "aggregate", "Gather each choice's rows and add, in fp32, highest affinity first."
     ),

@@ -15,6 +15,7 @@ import ml_dtypes
 import numpy as np
 
 from kernels.errors import UnsupportedShape
+from kernels.layouts import quantised_experts
 
 Array = np.ndarray[Any, Any]
 Arguments = dict[str, Any]
@@ -68,17 +69,34 @@ def normal(seed: int, salt: str, shape: tuple[int, ...], scale: float, dtype: np
 @lru_cache(maxsize=8)
 def _big_weight(seed: int, salt: str, shape: tuple[int, ...], scale: float) -> Array:
     """A weight of hundreds of MB from a few random blocks, each copy rotated so that no two are equal."""
-    lead, rest = shape[0], shape[1:]
-    kinds = min(4, lead)
-    base = normal(seed, salt, (kinds, *rest), scale)
-    weight = np.empty(shape, dtype=BF16)
+    lead = shape[0]
+    base = normal(seed, salt, (min(4, lead), *shape[1:]), scale)
+    return _rotated(base, lead)
+
+
+def _rotated(base: Array, lead: int) -> Array:
+    """[lead, ...] from the few blocks of base, each copy's rows rotated by another number."""
+    rows = base.shape[1]
+    weight = np.empty((lead, *base.shape[1:]), dtype=base.dtype)
     for index in range(lead):
-        shift = (37 * (index // kinds)) % rest[0]
-        block = base[index % kinds]
-        weight[index, : rest[0] - shift] = block[shift:]
-        weight[index, rest[0] - shift :] = block[:shift]
+        shift = (37 * (index // len(base))) % rows
+        block = base[index % len(base)]
+        weight[index, : rows - shift] = block[shift:]
+        weight[index, rows - shift :] = block[:shift]
     weight.setflags(write=False)
     return weight
+
+
+@lru_cache(maxsize=4)
+def fp8_experts(shapes: Shapes, seed: int) -> tuple[Array, Array, Array]:
+    """Bytes of fp8 gate_up and down, and fp32 scales [experts, 3] of gate, up and down, no two equal."""
+    kinds = min(4, shapes.experts)
+    both = normal(seed, "gate_up", (kinds, shapes.hidden, 2 * shapes.inner), shapes.hidden**-0.5)
+    second = normal(seed, "down", (kinds, shapes.inner, shapes.hidden), shapes.inner**-0.5)
+    gate_up, down, scales = quantised_experts(both, second)
+    factor = generator(seed, "scales").uniform(0.5, 1.5, (shapes.experts, 3)).astype(np.float32)
+    repeated = scales[np.arange(shapes.experts) % kinds] * factor
+    return _rotated(gate_up, shapes.experts), _rotated(down, shapes.experts), repeated
 
 
 def gate_up(shapes: Shapes, seed: int) -> Array:

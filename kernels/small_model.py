@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from kernels.checks import Verdict
-from kernels.layouts import o_proj_by_core, qkv_by_core
+from kernels.layouts import o_proj_by_core, qkv_by_core, quantised_experts
 from kernels.registry import Variant, resolve
 from kernels.shapes import BF16, HEAD, TOP_K, Shapes, angles
 from kernels.wiring import named_arguments, named_results
@@ -110,6 +110,7 @@ def convert(model: Any) -> Model:
         qkv = np.concatenate([weights[f"{at}.self_attn.{p}_proj.weight"] for p in "qkv"]).T
         gate_up, down = _experts(weights, f"{at}.mlp.experts")
         o_proj = _bf16(weights[f"{at}.self_attn.o_proj.weight"].T)
+        gate_up_fp8, down_fp8, scales = quantised_experts(_bf16(gate_up), _bf16(down))
         router = _bf16(weights[f"{at}.mlp.gate.weight"].T)
         layers.append(
             {
@@ -125,6 +126,9 @@ def convert(model: Any) -> Model:
                 "router_fp32": router.astype(np.float32),
                 "gate_up": _bf16(gate_up),
                 "down": _bf16(down),
+                "gate_up_fp8": gate_up_fp8,
+                "down_fp8": down_fp8,
+                "expert_scales": scales,
             }
         )
     return Model(

@@ -65,6 +65,11 @@ WIRING: Mapping[tuple[str, str], tuple[str, str]] = {
         "bucket ranks",
         "hidden pending k_cache v_cache",
     ),
+    ("experts_decode", "moe_block_fp8"): (
+        "x=hidden norm_weight=post_norm router_weight=router gate_up=gate_up_fp8 down=down_fp8 "
+        "scales=expert_scales eps",
+        "added",
+    ),
     ("aggregate", "aggregate"): ("y slot affinities", "added"),
     ("final_norm", "rmsnorm"): ("x=hidden weight=final_norm eps", "normed"),
     ("lm_head", "lm_head"): ("x=normed weight=lm_head position=last", "logits"),

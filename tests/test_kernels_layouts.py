@@ -5,7 +5,15 @@ import pytest
 import torch
 
 from kernels.errors import UnsupportedShape
-from kernels.layouts import o_proj_by_core, o_proj_from_cores, qkv_by_core, qkv_from_cores
+from kernels.layouts import (
+    dequantised,
+    o_proj_by_core,
+    o_proj_from_cores,
+    qkv_by_core,
+    qkv_from_cores,
+    quantised,
+    quantised_experts,
+)
 from kernels.neuron_weights import KernelDimensions, add_block_weights
 
 
@@ -73,3 +81,28 @@ def test_a_misshapen_attention_weight_is_named() -> None:
     state[name] = state[name][:-1]
     with pytest.raises(UnsupportedShape, match=name):
         add_block_weights(state, 1, SMALL, torch.concatenate)
+
+
+def test_quantised_weights_lose_at_most_half_a_step_of_fp8() -> None:
+    weight = np.random.default_rng(0).standard_normal((3, 64, 32)).astype(np.float32)
+    weight[1] *= 1000.0
+    weight[2] = 0.0
+    held, scale = quantised(weight)
+    back = dequantised(held, scale[:, None, None])
+    assert held.dtype == np.uint8
+    step = np.maximum(np.abs(weight) / 16, scale[:, None, None] * 2.0**-10)
+    assert (np.abs(back - weight) <= step * 1.001).all()
+    assert (back[2] == 0).all()
+
+
+def test_torch_reads_the_bytes_as_the_same_fp8_values() -> None:
+    held, scale = quantised(np.random.default_rng(0).standard_normal((2, 64, 32)))
+    there = torch.from_numpy(held).view(torch.float8_e4m3fn).float().numpy()
+    assert np.array_equal(there * scale[:, None, None], dequantised(held, scale[:, None, None]))
+
+
+def test_gate_up_and_down_have_scales_of_their_own() -> None:
+    gate_up, down = np.ones((2, 8, 6), np.float32), np.full((2, 3, 8), 5.0, np.float32)
+    gate_up[:, :, 3:] = 2.0
+    _, _, scales = quantised_experts(gate_up, down)
+    assert np.allclose(scales * 240.0, [[1.0, 2.0, 5.0]] * 2)
