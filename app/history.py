@@ -38,13 +38,13 @@ def trials(view: View, formula: Formula) -> list[Trial]:
 
 def scored(view: View, run: Run, formula: Formula) -> Points:
     """A run's points."""
-    return points(query.summed(view.path, view.version)[run.run_id], run, formula)
+    return points(query.total_of(view.path, view.version, run), run, formula)
 
 
 def _trial(view: View, run: Run, formula: Formula) -> Trial:
     when, about = f"{run.created_at:%d %b %H:%M}", f"{workload(run)} · {run.target} · {run.provenance}"
     if run.prompt is None:
-        time = query.summed(view.path, view.version)[run.run_id].kernel_ns
+        time = query.total_of(view.path, view.version, run).kernel_ns
         value, low, high = (
             words.in_unit(end, "µs") for end in ((time.value, time.low, time.high) if time else (None,) * 3)
         )
@@ -76,7 +76,7 @@ def matches(run: Run, text: str) -> bool:
 
 
 def _row(view: View, run: Run, formula: Formula) -> dict[str, Any]:
-    total = query.summed(view.path, view.version)[run.run_id]
+    total = query.total_of(view.path, view.version, run)
     e2e_or_kernel = total.e2e_ns or total.kernel_ns
     return {
         "run_id": run.run_id,

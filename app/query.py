@@ -26,9 +26,12 @@ from analysis.rank import Ranking, rank
 from analysis.score import Formula
 from analysis.stalls import EngineTime, stalls
 from analysis.totals import Totals, totals
+from analysis.tuning import Tuning, explained, profiles_to_explain, tuning
 from collectors.errors import CollectorError, UsageError
-from collectors.records import Run
+from collectors.records import Run, Study
 from collectors.store.door import Store, default_path
+from collectors.store.trials import studies as store_studies
+from collectors.store.trials import trial_runs, trials
 from simulator.errors import SimulatorError
 from simulator.machine.facts import machine
 
@@ -113,6 +116,35 @@ def summed(path: Path, version: Version) -> Mapping[str, Totals]:
     return {run.run_id: totals(run) for run in runs(path, version)}
 
 
+def total_of(path: Path, version: Version, run: Run) -> Totals:
+    """Totals of a run, a trial that lists leave out among them."""
+    return summed(path, version).get(run.run_id) or totals(run)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def unlisted(path: Path, run_id: str) -> Run:
+    """A run that lists leave out: a trial of a search. Raises `RunNotFound`."""
+    return _store(path).load(run_id)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def studies(path: Path, version: Version) -> tuple[Study, ...]:  # noqa: ARG001
+    """Every search over a variant's parameters, newest first."""
+    return store_studies(_store(path))
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def tuned(path: Path, version: Version, study: Study) -> tuple[Tuning, str]:  # noqa: ARG001
+    """A search's trials and proposal, and what moved on the timeline between the defaults and the best."""
+    store = _store(path)
+    found_runs = trial_runs(store, study.study)
+    found = tuning(study, trials(store, study.study), found_runs)
+    if found.proposal is None:
+        return found, ""
+    wanted = profiles_to_explain(found.proposal, found_runs)
+    return found, explained(found.proposal, found_runs, profile_tables(path, wanted))
+
+
 @st.cache_resource(max_entries=512, show_spinner=False)
 def compared(path: Path, _base: Run, _candidate: Run, ids: tuple[str, str]) -> Comparison:  # noqa: ARG001
     """Two runs side by side."""
@@ -142,7 +174,7 @@ def _first_headline(base: Run, candidate: Run, before: Totals, after: Totals) ->
 def ranked(path: Path, version: Version, run_id: str, formula: Formula) -> Ranking:
     """What to rewrite next in a run, asking every rule and every other run."""
     every = runs(path, version)
-    run = next(each for each in every if each.run_id == run_id)
+    run = next((each for each in every if each.run_id == run_id), None) or unlisted(path, run_id)
     known = profile_tables(path, tuple(run.profiles))
     others = tuple(other for other in every if other.target == run.target)
     return rank(run, formula, machine=facts(run.target), tables=known, alternatives=others)

@@ -80,16 +80,23 @@ def _pick() -> View:
     version = query.version(path)
     _watch(path, version)
     every = query.runs(path, version)
-    if not every:
+    known = {run.run_id: run for run in every}
+    by_id = known | _trials_asked_for(path, known)
+    if not by_id:
         _empty(path)
     baselines = query.baselines(path, version)
-    by_id = {run.run_id: run for run in every}
-    run = by_id[_wanted(path, RUN, by_id) or every[0].run_id]
+    run = by_id[_wanted(path, RUN, by_id) or next(iter(by_id))]
     _announce(every, run)
     base = _base(path, by_id, run, baselines)
-    _pickers(every, run, base, baselines)
+    _pickers(tuple(by_id.values()), run, base, baselines)
     remember(**{BASE: base.run_id if base else None, RUN: run.run_id})
     return View(path, version, every, run, base, baselines)
+
+
+def _trials_asked_for(path: Path, known: Mapping[str, Run]) -> dict[str, Run]:
+    """Runs the URL names that lists leave out: trials of a search."""
+    named = [found for key in (RUN, BASE) if (found := _wanted(path, key, known, quiet=True))]
+    return {run_id: query.unlisted(path, run_id) for run_id in named if run_id not in known}
 
 
 def _base(path: Path, by_id: Mapping[str, Run], run: Run, baselines: frozenset[str]) -> Run | None:
@@ -106,7 +113,7 @@ def _base(path: Path, by_id: Mapping[str, Run], run: Run, baselines: frozenset[s
     return picked
 
 
-def _wanted(path: Path, key: str, known: Mapping[str, Run]) -> str | None:
+def _wanted(path: Path, key: str, known: Mapping[str, Run], *, quiet: bool = False) -> str | None:
     """The run id the URL names (by id, label or position), else the one picked on the page before."""
     wanted = asked(key)
     if not wanted or wanted in known:
@@ -114,7 +121,9 @@ def _wanted(path: Path, key: str, known: Mapping[str, Run]) -> str | None:
     try:
         return query.resolve(path, wanted)
     except RunNotFound as error:
-        st.warning(f"The address asks for {key}={wanted}: {query.explain(error)}", icon=":material/link_off:")
+        if not quiet:
+            said = f"The address asks for {key}={wanted}: {query.explain(error)}"
+            st.warning(said, icon=":material/link_off:")
         return None
 
 
@@ -196,6 +205,8 @@ def _forget() -> None:
 
 def _announce(every: Sequence[Run], run: Run) -> None:
     """Say so when a run arrived since this session last looked, and it is not the one shown."""
+    if not every:
+        return
     seen, newest = st.session_state.get("newest"), every[0]
     st.session_state["newest"] = newest.run_id
     if seen and seen != newest.run_id != run.run_id:

@@ -14,6 +14,7 @@ PAGES = (
     ("compare", "Compare", ":material/compare_arrows:", "Did it help, where, and am I sure?"),
     ("rewrite", "Rewrite next", ":material/format_list_numbered:", "Which kernel do I rewrite next?"),
     ("kernel", "Kernel", ":material/memory:", "Why is this kernel slow?"),
+    ("tune", "Tune", ":material/tune:", "Which settings make this kernel fastest?"),
     ("fidelity", "Fidelity", ":material/straighten:", "How true are the simulated times?"),
 )
 

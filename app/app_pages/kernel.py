@@ -125,7 +125,8 @@ def sizes(view: View, profile: Profile) -> None:
 def variants(view: View, launch: Launch, profile: Profile) -> None:
     """Variants of the slot side by side."""
     st.markdown(f"##### Variants of {launch.slot}, {launch.phase}")
-    found = launches.variants(view.runs, launch, view.run.target)
+    shown = {run.run_id: run for run in (*view.runs, view.run, view.base or view.run)}
+    found = launches.variants(shown.values(), launch, view.run.target)
     first, others = launches.fastest(found, profile.profile_id)
     pieces.show(launches.side_by_side(first, profile.profile_id))
     if others:

@@ -68,7 +68,7 @@ def bubbles(view: View) -> list[Bubble]:
     machine = query.facts(view.run.target)
     if machine is None:
         return []
-    whole = query.summed(view.path, view.version)[view.run.run_id]
+    whole = query.total_of(view.path, view.version, view.run)
     time = whole.e2e_ns or whole.kernel_ns
     found: list[Bubble] = []
     for launch in view.run.launches:

@@ -27,7 +27,7 @@ def answer(view: View, trials: Sequence[Trial], formula: Formula) -> None:
         pieces.show(pieces.soft(reason))
         return
     run = next(each for each in view.runs if each.run_id == won.run_id)
-    whole = query.summed(view.path, view.version)[run.run_id]
+    whole = query.total_of(view.path, view.version, run)
     time = whole.e2e_ns or whole.kernel_ns
     unit = "points" if run.prompt is not None else "µs a launch"
     how = history.scored(view, run, formula).basis if run.prompt is not None else time.basis if time else ""
