@@ -23,7 +23,7 @@ _loaded: dict[tuple[str, str], ModuleType] = {}
 
 def _ours() -> dict[str, ModuleType]:
     from simulator import nki, nki_beta
-    from simulator.nki import collectives, isa, language, typing
+    from simulator.nki import collectives, dtype, isa, language, typing
     from simulator.nki.isa import enums
 
     neuronxcc = ModuleType("neuronxcc")
@@ -38,6 +38,7 @@ def _ours() -> dict[str, ModuleType]:
         "nki": nki,
         "nki.isa": isa,
         "nki.isa.constants": enums,
+        "nki.dtype": dtype,
         "nki.language": language,
         "nki.collectives": collectives,
         "nki.typing": typing,

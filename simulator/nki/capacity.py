@@ -31,17 +31,22 @@ def check_capacity(trace: Trace, *, may_spill: bool = False) -> None:
 def peak_of(instructions: Sequence[Instruction], tensors: Sequence[Tensor], memory: str) -> tuple[int, int]:
     """(largest live bytes per partition, index of the instruction that reaches it).
 
-    A tensor lives from its first to its last use. Tensors at an author's address overlap as the author says,
-    so they count once, by the highest byte they reach.
+    A tensor lives from its first to its last use, and loading it is no use: a compiler moves loads down to
+    what needs them. Tensors at an author's address overlap as the author says, so they count once, by the
+    highest byte they reach.
     """
     first: dict[int, int] = {}
     last: dict[int, int] = {}
+    loaded: dict[int, int] = {}
     wanted = [t.memory == memory for t in tensors]
     for instruction in instructions:
-        for region in (*instruction.reads, *instruction.writes):
-            if wanted[region.tensor]:
-                first.setdefault(region.tensor, instruction.index)
-                last[region.tensor] = instruction.index
+        begun = first if instruction.transfer is None else loaded
+        for uses, regions in ((first, instruction.reads), (begun, instruction.writes)):
+            for region in regions:
+                if wanted[region.tensor]:
+                    uses.setdefault(region.tensor, instruction.index)
+                    last[region.tensor] = instruction.index
+    first = loaded | first
     fixed = max(
         (t.address[1] + t.bytes_per_row for t in tensors if t.id in first and t.address is not None),
         default=0,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -73,11 +74,40 @@ tile_size = _TileSize()
 
 
 class NKIObject:
-    """Base of the plain objects a kernel passes around."""
+    """Base of the plain objects a kernel passes around.
+
+    Of a dataclass, fields that are not given are None: public kernels leave out some that have no default,
+    and NKI compiles them.
+    """
+
+    def __new__(cls, *_arguments: Any, **_values: Any) -> NKIObject:
+        code = getattr(cls.__init__, "__code__", None)
+        if "__dataclass_fields__" in cls.__dict__ and code is not None and code.co_filename == "<string>":
+            _fill_missing(cls)
+        return super().__new__(cls)
 
     def __init__(self, **values: Any) -> None:
         for name, value in values.items():
             setattr(self, name, value)
+
+
+def _fill_missing(cls: Any) -> None:
+    """Wrap the constructor `dataclass` generated; one the author wrote is left alone."""
+    made = cls.__init__
+    order = [field for field in dataclasses.fields(cls) if field.init]
+    required = [
+        (place, field.name)
+        for place, field in enumerate(order)
+        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+    ]
+
+    def init(self: Any, *arguments: Any, **values: Any) -> None:
+        for place, name in required:
+            if place >= len(arguments):
+                values.setdefault(name, None)
+        made(self, *arguments, **values)
+
+    cls.__init__ = init
 
 
 def load(src: NkiTensor, dtype: Any = None) -> NkiTensor:

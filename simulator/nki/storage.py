@@ -73,12 +73,17 @@ class Scatter:
         self.flat = flat
 
 
-def byte_strides(storage: Storage, pattern: Sequence[Sequence[int]], itemsize: int) -> list[int]:
-    """The strides of a pattern in bytes; on chip the first is from partition to partition."""
+def byte_strides(
+    storage: Storage, pattern: Sequence[Sequence[int]], itemsize: int, row_bytes: int
+) -> list[int]:
+    """The strides of a pattern in bytes; on chip the first is from partition to partition.
+
+    Given as the elements a partition of the tensor has, or of the view the pattern is taken of.
+    """
     strides = [int(stride) * itemsize for stride, _ in pattern]
     if storage.memory == "hbm":
         return strides
-    if pattern[0][1] == 1:
+    if pattern[0][1] == 1 or strides[0] == row_bytes:
         strides[0] = storage.row_bytes
     elif strides[0] % storage.row_bytes:
         raise KernelRefused(
@@ -112,9 +117,10 @@ def gathered(
 ) -> Scatter:
     """Where row i of a view lies that begins `index[i]` steps of `step` bytes after `start`.
 
-    A row any element of which lies outside the storage is outside.
+    Several columns of indices count one after the other. A row any element of which lies outside the
+    storage is outside.
     """
-    which = index.reshape(-1)[: shape[0]].astype(np.int64)
+    which = index.T.reshape(-1)[: shape[0]].astype(np.int64)
     cells = start + which * step
     for stride, count in zip(strides[1:], shape[1:], strict=True):
         cells = cells[..., None] + np.arange(count) * stride

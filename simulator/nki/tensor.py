@@ -203,7 +203,8 @@ class NkiTensor:
         A view that leaves its tensor is refused where it is used: kernels form some they never use.
         """
         kind = self.array.dtype if dtype is None else dtype_of(dtype)
-        strides = byte_strides(self.storage, pattern, kind.itemsize)
+        row_bytes = self.array[:1].nbytes
+        strides = byte_strides(self.storage, pattern, kind.itemsize, row_bytes)
         start = self.start + (offset or 0) * kind.itemsize
         step = int(np.prod(self.shape[indirect_dim + 1 :], dtype=np.int64)) * self.array.itemsize
         steered, dynamic = self.steered, self.dynamic

@@ -25,6 +25,8 @@ from simulator.nki.tracer import Handle, emit, free_elements
 from simulator.trace import Transfer
 
 QUEUE = {"swdge": "Dynamic", "hwdge": "DynamicHW", "none": "Static"}
+TRANSPOSED = {2: (1, 0), 3: (2, 1, 0), 4: (3, 1, 2, 0)}
+"""How dma_transpose permutes by default (NKI docs, nki.isa.dma_transpose)."""
 HARDWARE_TRIGGERS = ("sync", "scalar")
 
 
@@ -142,12 +144,16 @@ def dma_transpose(
     oob_mode: Oob = Oob.error,  # noqa: ARG001 - a gathered source is checked when it is addressed
     name: str | None = None,
 ) -> Handle:
-    """Transpose while moving; two-dimensional by default, `axes` permutes more dimensions. 2-byte dtypes."""
-    if src.array.itemsize != 2:
+    """Transpose while moving: (1, 0), (2, 1, 0) or (3, 1, 2, 0) by the dimensions of src, or `axes`.
+
+    The DGE transposes 2-byte elements; of 4 bytes each is a descriptor of its own.
+    """
+    size = src.array.itemsize
+    if size not in (2, 4) or (size == 4 and src.rows is not None):
         raise refuse("dma-transpose-dtype", f"dma_transpose of {src.array.dtype.name}", "use a 2-byte dtype")
     check_same_size("dma_transpose", dst, src)
-    turned = src.array.transpose(tuple(axes)) if axes is not None else src.array.T
-    mode, trigger = _resolved(dge_mode, Engine.unknown, src.rows is not None)
+    turned = src.array.transpose(tuple(axes) if axes is not None else TRANSPOSED[src.array.ndim])
+    mode, trigger = _resolved(Dge.none if size == 4 else dge_mode, Engine.unknown, src.rows is not None)
     if computing(dst):
         store(dst, turned)
     return _emit("dma_transpose", "DMA_TRANSPOSE", dst, (src,), mode, trigger, name, transpose=True)
