@@ -9,6 +9,7 @@ from types import ModuleType
 from simulator.nki import collectives, isa, language
 from simulator.nki.names import RELEASES
 from simulator.nki.ops import OPS
+from simulator.nki_beta.surface import section
 
 OPTIONS_ONLY = frozenset({"device_print"})
 
@@ -44,7 +45,7 @@ def table() -> str:
         done = sum(not state.startswith("refused") for state in states.values())
         lines += ["", f"## {label}: {done} of {len(states)}", "", "| name | here |", "| --- | --- |"]
         lines += [f"| `{name}` | {state} |" for name, state in sorted(states.items())]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *section()]) + "\n"
 
 
 if __name__ == "__main__":

@@ -181,6 +181,7 @@ __all__ = [
     "mean",
     "mgrid",
     "nc",
+    "par_dim",
     "private_hbm",
     "psum",
     "sbuf",
