@@ -124,7 +124,7 @@ class Trace:
     `cores[c]` is core c's instructions in program order; an instruction's `index` is its place in that list.
     `results` are the kernel's returned tensors as NumPy arrays, in order (no meaning without values).
     `data_dependent` names the inputs whose values steered control flow or addresses. `dialect` is the package
-    the kernel imports, "nki" or `FIRST_DIALECT`.
+    the kernel imports, "nki" or `FIRST_DIALECT`; `as_written` where it asks its compiler to change nothing.
     """
 
     kernel: str
@@ -139,3 +139,4 @@ class Trace:
     data_dependent: tuple[str, ...] = ()
     warnings: list[str] = field(default_factory=list)
     dialect: str = "nki"
+    as_written: bool = False

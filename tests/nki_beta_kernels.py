@@ -167,25 +167,9 @@ def indirect(x):
 
 
 @nki.jit
-def reloaded(x, y):
-    """Two rounds over x and y; the first tile of x changes in between, and so does y itself."""
-    out = nl.ndarray((2, *x.shape), dtype=x.dtype, buffer=nl.shared_hbm)
-    copy = nl.ndarray(x.shape, dtype=x.dtype, buffer=nl.hbm)
-    for i in nl.affine_range(2):
-        a, b = nl.load(x), nl.load(y)
-        nl.store(copy, value=a)
-        c = nl.load(copy)
-        nl.store(out[i], value=nl.add(b, c))
-        a[...] = nl.multiply(a, 3)
-    return out
-
-
-@nki.jit
 def transposed_parts(x):
-    """Four transposes whose copies lie side by side, through a tensor in HBM."""
-    kept = nl.ndarray(x.shape, dtype=x.dtype, buffer=nl.hbm)
-    nl.store(kept, value=nl.load(x))
-    tile = nl.load(kept)
+    """Four transposes whose copies lie side by side."""
+    tile = nl.load(x)
     turned = nl.ndarray((par_dim(128), 4, 128), dtype=x.dtype)
     for i in nl.affine_range(4):
         turned[:, i, :] = nisa.tensor_copy(nisa.nc_transpose(tile[:, nl.ds(i * 128, 128)]))

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from simulator.api import KernelRef, simulate
+from simulator.compiler.first_dialect import compiled
 from simulator.errors import KernelRefused, SimulatorError, UnknownName
 from simulator.nki.execute import execute
 from simulator.trace import Trace
@@ -113,31 +114,21 @@ def test_loop_reduce_folds_over_the_loop() -> None:
     assert np.array_equal(run("largest", x=X).results[0], X.max(axis=1, keepdims=True))
 
 
-def test_a_load_is_left_out_while_its_source_and_its_tile_are_unchanged() -> None:
-    trace = run("reloaded", x=X, y=Y)
-    assert np.array_equal(trace.results[0], np.stack([X + Y, X + Y]))
-    loads = [i for i in trace.cores[0] if i.transfer and i.transfer.source_memory == "hbm"]
-    names = [trace.tensors[i.reads[0].tensor].name for i in loads]
-    assert [names.count(n) for n in ("x", "y")] == [2, 1]
-    assert len(loads) == 5
-
-
-def test_neighbouring_copies_of_psum_are_one_and_internal_transfers_have_hardware_descriptors() -> None:
+def test_neighbouring_copies_of_psum_are_one_unless_the_kernel_runs_as_written() -> None:
     x = RNG.standard_normal((128, 512)).astype(np.float32)
     expected = x.reshape(128, 4, 128).transpose(2, 1, 0).reshape(128, 512)
-    trace, plain = run("transposed_parts", x=x), run("as_written", x=x)
-    assert np.array_equal(trace.results[0], expected)
-    assert np.array_equal(plain.results[0], expected)
-    assert [calls(t).count("tensor_copy") for t in (trace, plain)] == [1, 4]
-    copy = next(i for i in trace.cores[0] if i.call == "tensor_copy")
+    traces = [run("transposed_parts", x=x), run("as_written", x=x)]
+    assert all(np.array_equal(trace.results[0], expected) for trace in traces)
+    changed, plain = (compiled(trace) for trace in traces)
+    assert plain is traces[1]
+    assert [calls(t).count("tensor_copy") for t in (changed, plain)] == [1, 4]
+    copy = next(i for i in changed.cores[0] if i.call == "tensor_copy")
     assert copy.elements == 512
-    assert copy.engine == "scalar"
-    assert {r.tensor for r in copy.reads} == {
-        i.writes[0].tensor for i in trace.cores[0] if i.call == "nc_transpose"
-    }
-    queues = [i.transfer.queue for i in trace.cores[0] if i.transfer]
-    assert [q for q in queues if "HW" in q] == ["qScalarDynamicHW", "qSyncDynamicHW", "qSyncDynamicHW"]
-    assert not any("HW" in i.transfer.queue for i in plain.cores[0] if i.transfer)
+    transposes = [i.writes[0] for i in changed.cores[0] if i.call == "nc_transpose"]
+    assert list(copy.reads) == transposes
+    assert len({r.tensor for r in transposes}) == 1
+    assert [r.byte0 for r in transposes] == [0, 512, 1024, 1536]
+    assert [i.index for i in changed.cores[0]] == list(range(len(changed.cores[0])))
 
 
 def test_every_program_of_a_grid_runs_on_one_core() -> None:

@@ -49,12 +49,9 @@ def execute(
     with nki_modules(forget=False):
         outcome = _run(launch, function, bound)
     trace = _trace(launch, function, outcome)
-    if type(made).__module__.startswith("simulator.nki_beta"):
-        trace.dialect = FIRST_DIALECT
-    if record and launch.compiler is not None:
-        launch.compiler(launch)
+    trace.dialect, trace.as_written = launch.dialect, launch.as_written
     if record:
-        check_capacity(trace, may_spill=launch.may_spill)
+        check_capacity(trace, may_spill=trace.dialect == FIRST_DIALECT)
     return trace
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable
 from types import FrameType
 from typing import Any, cast
 
@@ -19,8 +18,7 @@ from simulator.trace import Engine, Instruction, Source, Tensor, Transfer
 class Launch:
     """One launch: what its cores share. `asks_core` once a kernel asked which core it runs on.
 
-    A dialect's compiler may move to HBM what does not fit (`may_spill`); `compiler` is what else it does to a
-    program once it is traced.
+    `dialect` is the package the kernel imports, `as_written` where it asks its compiler to change nothing.
     """
 
     def __init__(self, target: str, lnc: int, *, values: bool, record: bool) -> None:
@@ -37,8 +35,8 @@ class Launch:
         self.steering: set[str] = set()
         self.unwritten: dict[tuple[int, Source], str] = {}
         self.asks_core = False
-        self.may_spill = False
-        self.compiler: Callable[[Launch], None] | None = None
+        self.dialect = "nki"
+        self.as_written = False
 
     def add_storage(self, storage: Storage) -> None:
         """Give a storage its id and its row in the trace."""

@@ -2,8 +2,8 @@
 
 Calls return tiles, `nl.load` and `nl.store` are transfers, indices are affine expressions and masks trim
 them. What the compiler of that dialect does is done here too: copies out of PSUM where a tile is wanted in
-SBUF, identities for transposes, matmuls with ones for broadcasts over partitions; loads that are left out
-(`reuse`), copies that are merged and placed, and who describes transfers (`compiled`).
+SBUF, identities for transposes, matmuls with ones for broadcasts over partitions. What it changes in a whole
+program is in `simulator.compiler`.
 """
 
 from __future__ import annotations

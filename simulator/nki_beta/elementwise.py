@@ -9,9 +9,7 @@ from simulator.nki.isa.enums import engine as Engine
 from simulator.nki.isa.enums import reduce_cmd as ReduceCmd
 from simulator.nki.ops import OPS
 from simulator.nki.rules import refuse
-from simulator.nki.tensor import NkiTensor
 from simulator.nki_beta.call import issue, operation, promoted, value
-from simulator.nki_beta.compiled import PLACED
 from simulator.nki_beta.index import NOTHING, Index, Mask, Shape, Trim, trimmed
 from simulator.nki_beta.result import Result
 from simulator.nki_beta.tile import Value
@@ -73,13 +71,7 @@ def tensor_copy(src: Any, mask: Any = None, dtype: Any = None, engine: Engine = 
     """A copy, with a cast where the dtypes differ."""
     tile = value(src)
     trim = trimmed(mask, tile.shape)
-    return issue(_copy, tile.shape, dtype or tile.dtype, trim, {"src": tile}, engine=engine)
-
-
-def _copy(dst: NkiTensor, src: NkiTensor, engine: Engine) -> None:
-    handle = isa.tensor_copy(dst=dst, src=src, engine=engine)
-    if engine is not Engine.unknown and handle.instruction is not None:
-        handle.instruction.attributes[PLACED] = True
+    return issue(isa.tensor_copy, tile.shape, dtype or tile.dtype, trim, {"src": tile}, engine=engine)
 
 
 def tensor_scalar(

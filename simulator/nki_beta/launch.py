@@ -12,10 +12,10 @@ import numpy as np
 from simulator.nki.rules import refuse
 from simulator.nki.tensor import NkiTensor
 from simulator.nki.tracer import current
-from simulator.nki_beta.compiled import compiled
 from simulator.nki_beta.result import flush
 from simulator.nki_beta.state import State, state
 from simulator.nki_beta.tile import Tensor, Value
+from simulator.trace import FIRST_DIALECT
 
 
 class Cores(int):
@@ -56,11 +56,8 @@ class Kernel:
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
         launch = current().launch
-        launch.may_spill = True
-        if self.transformed and not state().running:
-            launch.compiler = compiled
-        elif not self.transformed:
-            state().loads.limit = 0.0
+        launch.dialect = FIRST_DIALECT
+        launch.as_written |= not self.transformed
         outermost = not any(isinstance(x, Value) for x in (*arguments, *named.values()))
         given = [_value(x) for x in arguments]
         outcome = _programs(self, lambda: self.kernel(*given, **{k: _value(x) for k, x in named.items()}))

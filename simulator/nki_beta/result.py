@@ -125,8 +125,7 @@ def flush() -> None:
 
 
 def release(view: NkiTensor) -> None:
-    """A tensor is about to change: forget it as a load, move the results assigned to it and still in use."""
-    state().loads.changed(view.storage.id)
+    """A tensor is about to change: move the results that were assigned to it and are still in use."""
     lent = state().lent.pop(view.storage.id, ())
     for reference in lent:
         result = reference()

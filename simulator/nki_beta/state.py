@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from simulator.nki.tracer import current
-from simulator.nki_beta.reuse import Loads
 
 if TYPE_CHECKING:
     from simulator.nki_beta.result import Result
@@ -19,14 +18,13 @@ class State:
     """One core's execution of a kernel.
 
     `pending` is the call whose destination is not known yet. `lent[storage]` are results that live in a
-    tensor they were assigned to, which must move before it is overwritten. `loads` are earlier loads to use
-    again. `identities` are the matrices a transpose multiplies with, by dtype. `grid` is the launch's,
-    `place` this program's place in it, `running` while a kernel runs, which may call others.
+    tensor they were assigned to, which must move before it is overwritten. `identities` are the matrices a
+    transpose multiplies with, by dtype. `grid` is the launch's, `place` this program's place in it, `running`
+    while a kernel runs, which may call others.
     """
 
     pending: Result | None = None
     lent: dict[int, list[weakref.ref[Result]]] = field(default_factory=dict)
-    loads: Loads = field(default_factory=Loads)
     identities: dict[Any, Any] = field(default_factory=dict)
     grid: tuple[int, ...] = ()
     place: tuple[int, ...] = ()

@@ -8,12 +8,10 @@ from simulator.nki import isa
 from simulator.nki.dtypes import dtype_of
 from simulator.nki.isa.enums import dge_mode as Dge
 from simulator.nki.rules import refuse
-from simulator.nki.tensor import NkiTensor
 from simulator.nki_beta.call import issue, read, value
 from simulator.nki_beta.index import NOTHING, trimmed
 from simulator.nki_beta.matmul import nc_transpose
 from simulator.nki_beta.result import Result, flush, move, release
-from simulator.nki_beta.state import state
 from simulator.nki_beta.tile import Value
 
 
@@ -35,31 +33,7 @@ def load(src: Any, mask: Any = None, dtype: Any = None) -> Result:
     if tile.on_chip:
         raise refuse("operand-memory", "nl.load reads a tile that is on the chip", "use nl.copy")
     trim = trimmed(mask, tile.shape)
-    kind = dtype_of(dtype or tile.dtype)
-    if trim is not None:
-        return issue(isa.dma_copy, tuple(tile.shape), kind, trim, {"src": tile})
-    return Load(tile.read(), kind)
-
-
-class Load(Result):
-    """A load of a whole view; where it gets no destination, what was loaded before is used again."""
-
-    __slots__ = ("view",)
-
-    def __init__(self, view: NkiTensor, dtype: Any) -> None:
-        super().__init__(view.shape, dtype, lambda dst: isa.dma_copy(dst=dst, src=view))
-        self.view = view
-
-    def placed(self) -> NkiTensor:
-        """Its tile: an earlier load's where that still holds the same."""
-        if self.place is None:
-            loads = state().loads
-            self.place = loads.find(self.view, self.dtype)
-            if self.place is None:
-                loads.keep(self.view, self.dtype, super().placed())
-            elif state().pending is self:
-                state().pending = None
-        return super().placed()
+    return issue(isa.dma_copy, tuple(tile.shape), dtype or tile.dtype, trim, {"src": tile})
 
 
 def store(dst: Any, value: Any, mask: Any = None) -> None:
