@@ -15,6 +15,12 @@ Origin = Literal["source", "stream"]
 Role = Literal["fitted", "validation"]
 
 
+COVERAGE = 0.9
+"""Share of the measured times an interval should hold."""
+FEWEST = 5
+"""Kernels of a kind from which its own half-width is taken."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pair:
     """One figure as predicted and as measured."""
@@ -31,7 +37,8 @@ class Row:
     instruction stream replayed in the compiler's order, so it has no list schedule. `role` says whether
     constants of the machine were fitted to this very kernel. `problem` and `method` name what rows must share
     to be variants of each other. `low_ns` and `high_ns` are the interval shown to a user, `active` the active
-    fractions by engine, `hbm_bytes` the bytes by direction ("read", "write").
+    fractions by engine, `hbm_bytes` the bytes by direction ("read", "write"). `bound` is what the simulation
+    says the kernel spends its time on.
     """
 
     id: str
@@ -49,6 +56,7 @@ class Row:
     active: Mapping[str, Pair] = field(default_factory=dict)
     hbm_bytes: Mapping[str, Pair] = field(default_factory=dict)
     source: str = ""
+    bound: str = ""
 
     @property
     def predicted_ns(self) -> float:
@@ -129,6 +137,23 @@ class Family:
 
 
 @dataclass(frozen=True, slots=True)
+class Reach:
+    """How far measured times lie from predicted ones, for kernels with the same bound.
+
+    `share` is the half-width, as a share of the predicted time, that holds 90 % of them. `pooled` says that
+    there were too few of the kind, so that all kernels were taken. `covered` is the share of measured times
+    within what the other families alone would have given, None where there is no other family.
+    """
+
+    bound: str
+    share: float
+    count: int
+    families: int
+    pooled: bool
+    covered: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Fidelity:
     """Everything a fidelity report says of its rows.
 
@@ -141,6 +166,7 @@ class Fidelity:
     families: tuple[Family, ...]
     overall: Mapping[str, Scores]
     held_out_mape: float | None
+    reaches: tuple[Reach, ...] = ()
 
 
 def fidelity(rows: Sequence[Row], skipped: Sequence[Skipped] = ()) -> Fidelity:
@@ -161,7 +187,43 @@ def fidelity(rows: Sequence[Row], skipped: Sequence[Skipped] = ()) -> Fidelity:
         families=families,
         overall={name: scores(group) for name, group in groups.items() if group},
         held_out_mape=sum(m * n for m, n in held) / sum(n for _, n in held) if held else None,
+        reaches=reaches(sourced),
     )
+
+
+def reaches(rows: Sequence[Row]) -> tuple[Reach, ...]:
+    """The half-width each kind of kernel has earned, widest first."""
+    bounds = dict.fromkeys(row.bound for row in rows if row.bound)
+    return tuple(sorted((_reach(bound, rows) for bound in bounds), key=lambda r: -r.share))
+
+
+def _reach(bound: str, rows: Sequence[Row]) -> Reach:
+    mine = [row for row in rows if row.bound == bound]
+    families = {row.family for row in mine}
+    held = [
+        abs(_miss(row)) <= _half_width(bound, others)
+        for row in mine
+        if (others := [other for other in rows if other.family != row.family])
+    ]
+    return Reach(
+        bound,
+        _half_width(bound, rows),
+        len(mine),
+        len(families),
+        len(mine) < FEWEST,
+        fmean(held) if held else None,
+    )
+
+
+def _half_width(bound: str, rows: Sequence[Row]) -> float:
+    """What holds `COVERAGE` of the rows of a kind, or of all rows where there are fewer than `FEWEST`."""
+    mine = [abs(_miss(row)) for row in rows if row.bound == bound]
+    found = sorted(mine if len(mine) >= FEWEST else [abs(_miss(row)) for row in rows])
+    return found[math.ceil(COVERAGE * len(found)) - 1]
+
+
+def _miss(row: Row) -> float:
+    return row.measured_ns / row.predicted_ns - 1
 
 
 def scores(rows: Sequence[Row]) -> Scores:

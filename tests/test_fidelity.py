@@ -81,6 +81,19 @@ def test_a_held_out_family_is_scaled_by_what_the_others_missed() -> None:
     assert (second.others_worst, second.covered) == (pytest.approx(0.5), 0.5)
 
 
+def test_a_kind_of_kernel_earns_the_half_width_that_holds_nine_in_ten_of_its_times() -> None:
+    rows = [row(f"t{k}", 100 + k, 100, bound="tensor", family="fg"[k % 2]) for k in range(10)]
+    rows.append(row("d", 140, 100, bound="dma", family="h"))
+    tensor, dma = sorted(fidelity(rows).reaches, key=lambda each: each.share)
+    assert (tensor.bound, tensor.count, tensor.families, tensor.pooled) == ("tensor", 10, 2, False)
+    assert tensor.share == pytest.approx(0.08)
+    # Even rows alone (0..8) hold every odd one but the largest; the odd ones (1..9) hold all the even ones.
+    assert tensor.covered == pytest.approx(0.9)
+    assert (dma.bound, dma.pooled) == ("dma", True)
+    assert dma.share == pytest.approx(0.09)
+    assert dma.covered == 0.0
+
+
 def test_one_family_alone_has_nothing_to_be_held_out_against() -> None:
     found = fidelity([row("a", 100, 90)])
     assert found.held_out_mape is None

@@ -103,6 +103,21 @@ def families(each: Sequence[Report]) -> pd.DataFrame:
     )
 
 
+def reaches(each: Sequence[Report]) -> pd.DataFrame:
+    """A row a kind of kernel: how far measured times lie from predicted ones."""
+    return pd.DataFrame(
+        {
+            "bound by": of["bound"],
+            "kernels of the kind": of["count"],
+            "families": of["families"],
+            "90 % within ±, %": words.hundred(of["share"]),
+            "left-out families inside, %": words.hundred(of["covered"]),
+            "taken from": "all kernels" if of["pooled"] else "its kind",
+        }
+        for of in each
+    )
+
+
 def table(frame: pd.DataFrame, key: str) -> None:
     """A table whose numbers have three significant digits."""
     numbers = {
@@ -137,6 +152,9 @@ if outcome["rows"]:
     st.caption("Hollow points: constants of the machine were fitted to this kernel. Band: ±25 %.")
     table(kernels(outcome["rows"]), "fidelity_rows")
     table(families(outcome["families"]), "fidelity_families")
+    if outcome.get("reaches"):
+        st.caption("What an interval is made of: the half-width each kind of kernel has earned.")
+        table(reaches(outcome["reaches"]), "fidelity_reaches")
 if outcome["skipped"]:
     with st.expander(f"{len(outcome['skipped'])} measured rows were skipped"):
         columns = ["family", "name", "problem", "reason"]

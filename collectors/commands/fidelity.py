@@ -13,7 +13,7 @@ from collectors.commands.screen import number, output, percent, print_json, prog
 from collectors.errors import UsageError
 
 if TYPE_CHECKING:
-    from analysis.fidelity import Family, Pair, Row, Scores
+    from analysis.fidelity import Family, Pair, Reach, Row, Scores
     from collectors.simulated.fidelity import Report
 
 CHARTS = (".svg", ".html")
@@ -43,6 +43,7 @@ FAMILIES = (
     "inside interval %",
     "active, points",
 )
+REACHES = ("bound", "kernels", "families", "90 % within ±%", "left-out families inside %")
 GROUPS = {
     "source": "all kernels predicted from source",
     "validation": "of them, no constant was fitted to",
@@ -130,6 +131,9 @@ def show(report: Report) -> None:
         screen.print()
         screen.print(table(FAMILIES, [_family(each) for each in result.families]))
         screen.print()
+    if result.reaches:
+        screen.print(table(REACHES, [_reach(each) for each in result.reaches]))
+        screen.print()
     if details := [_detail(row) for row in result.rows if row.active or row.hbm_bytes]:
         names = ("kernel", "problem", "active % (predicted/measured)", "HBM bytes (predicted/measured)")
         screen.print(table(names, details, left=4))
@@ -188,6 +192,11 @@ def _family(of: Family) -> list[str]:
         percent(scores.inside),
         number(scores.active_points),
     ]
+
+
+def _reach(of: Reach) -> list[str]:
+    kinds = f"all ({of.count} of the kind)" if of.pooled else str(of.count)
+    return [of.bound, kinds, str(of.families), percent(of.share), percent(of.covered)]
 
 
 def _detail(row: Row) -> list[str]:

@@ -122,6 +122,7 @@ def predict(case: Case) -> Row:
         active=_active(case, profiles),
         hbm_bytes={name: Pair(moved[name], found) for name, found in case.hbm_bytes.items()},
         source=case.source,
+        bound=max(profiles, key=lambda profile: profile.duration_ns).bound or "",
     )
 
 

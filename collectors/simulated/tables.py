@@ -93,15 +93,13 @@ def movement_share(simulation: Simulation, facts: Machine) -> float:
 
 
 def interval(simulation: Simulation, facts: Machine, bound: str) -> tuple[int, int, str]:
-    """Low and high: both orders' durations, widened by what this kind of kernel has earned."""
-    name = f"interval.{bound}"
-    constant = facts.constants[name]
-    times = (simulation.as_written.duration_ns, simulation.list_scheduled.duration_ns)
+    """Low and high: the list-scheduled duration, give or take what this kind of kernel has earned."""
+    constant = facts.constants[f"interval.{bound}"]
+    time = simulation.list_scheduled.duration_ns
     basis = (
-        f"estimated: from the faster to the slower of both instruction orders, ±{constant.value:.0%} for a "
-        f"{bound}-bound kernel ({constant.kind}: {constant.source})"
+        f"estimated: ±{constant.value:.0%} for a {bound}-bound kernel ({constant.kind}: {constant.source})"
     )
-    return round(min(times) * (1 - constant.value)), round(max(times) * (1 + constant.value)), basis
+    return round(time * (1 - constant.value)), round(time * (1 + constant.value)), basis
 
 
 def _bytes(moves: list[Instruction], *, source: str | None = None, target: str | None = None) -> int:
