@@ -48,7 +48,8 @@ class ProfileRequest:
 class KernelRequest:
     """One kernel of one file to profile on given arguments.
 
-    `arguments` are NumPy arrays or scalars by parameter name; `argument_texts` what was typed for each.
+    `arguments` are NumPy arrays or scalars by parameter name; `argument_texts` what was typed for each;
+    `paths` further folders its imports are looked for in.
     """
 
     file: str
@@ -61,3 +62,4 @@ class KernelRequest:
     repeat: int = 1
     seed: int = 0
     argument_texts: Mapping[str, str] = field(default_factory=dict)
+    paths: tuple[str, ...] = ()

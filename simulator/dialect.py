@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import importlib
-import importlib.util
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
-from simulator.api import KernelRef
-from simulator.errors import BadKernel, SimulatorError
-
-_lock = threading.RLock()
-_loaded: dict[tuple[str, str], ModuleType] = {}
+lock = threading.RLock()
 
 
 def _ours() -> dict[str, ModuleType]:
@@ -28,6 +20,7 @@ def _ours() -> dict[str, ModuleType]:
 
     neuronxcc = ModuleType("neuronxcc")
     neuronxcc.nki = nki_beta  # type: ignore[attr-defined]
+    neuronxcc.__path__ = []
     return {
         "neuronxcc": neuronxcc,
         "neuronxcc.nki": nki_beta,
@@ -56,7 +49,7 @@ def nki_modules(forget: bool = True) -> Iterator[None]:
     What was imported inside and uses them is forgotten, so that a device path in this process imports it
     with AWS's `nki`.
     """
-    with _lock:
+    with lock:
         ours = _ours()
         before = dict(sys.modules)
         for name in [n for n in before if _is_nki(n)]:
@@ -82,90 +75,4 @@ def _uses_nki(module: ModuleType) -> bool:
 
 def _from_nki(value: Any) -> bool:
     origin = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", "")
-    return isinstance(origin, str) and origin.startswith("simulator.nki")
-
-
-def load(kernel: KernelRef) -> Callable[..., Any]:
-    """The kernel function, from a file by its path (its folder importable) or from an importable module."""
-    with _lock:
-        module = _module(kernel)
-        function = getattr(module, kernel.function, None)
-    if not callable(function):
-        place = kernel.file or kernel.module
-        known = ", ".join(n for n, v in vars(module).items() if hasattr(v, "func")) or "none"
-        raise BadKernel(f"{place} has no function {kernel.function!r}", f"its kernels are: {known}")
-    found: Callable[..., Any] = function
-    return found
-
-
-def _module(kernel: KernelRef) -> ModuleType:
-    if kernel.file is None:
-        name = kernel.module or ""
-        key = ("module", name)
-        if key not in _loaded:
-            _loaded[key] = _imported(name, lambda: importlib.import_module(name))
-        return _loaded[key]
-    path = Path(kernel.file).resolve()
-    if not path.is_file():
-        raise BadKernel(f"there is no file {kernel.file}", "give the path as FILE.py::FUNCTION")
-    key = (str(path), hashlib.sha256(path.read_bytes()).hexdigest())
-    if key not in _loaded:
-        _loaded[key] = _imported(str(kernel.file), lambda: _from_file(path))
-    return _loaded[key]
-
-
-def _imported(name: str, load_it: Callable[[], ModuleType]) -> ModuleType:
-    try:
-        with nki_modules():
-            return load_it()
-    except SimulatorError:
-        raise
-    except ImportError as error:
-        raise BadKernel(
-            f"{name} does not import: {error}", "install what it imports, or start from its folder"
-        ) from error
-    except Exception as error:
-        raise BadKernel(
-            f"{name} does not import: {type(error).__name__}: {error}", "run it with Python to see"
-        ) from error
-
-
-def _from_file(path: Path) -> ModuleType:
-    """Import a file under the package it lies in, so that its relative imports work as they are."""
-    root, parts = path.parent, [path.stem]
-    while (root / "__init__.py").is_file():
-        parts.insert(0, root.name)
-        root = root.parent
-    with _importable(parts[0], root, path.parent):
-        if len(parts) > 1:
-            return importlib.import_module(".".join(parts))
-        spec = importlib.util.spec_from_file_location(path.stem, path)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return module
-
-
-@contextlib.contextmanager
-def _importable(package: str, *folders: Path) -> Iterator[None]:
-    """`folders` come first on the path, and a loaded package of the same name from elsewhere steps aside."""
-
-    def members() -> dict[str, ModuleType]:
-        return {n: m for n, m in sys.modules.items() if n.partition(".")[0] == package}
-
-    aside = members()
-    for name in aside:
-        del sys.modules[name]
-    added = [str(folder) for folder in folders]
-    sys.path[:0] = added
-    importlib.invalidate_caches()
-    try:
-        yield
-    finally:
-        for folder in added:
-            sys.path.remove(folder)
-        if aside:
-            for name in members():
-                del sys.modules[name]
-            sys.modules.update(aside)
+    return isinstance(origin, str) and origin.startswith(("simulator.nki", "simulator.absent"))

@@ -12,7 +12,7 @@ from kernels.registry import PRESETS, SLOTS, VARIANTS, Variant, kernel_choice, p
 from kernels.shapes import RANK, Situation
 from kernels.wiring import WIRING
 from simulator.api import KernelRef
-from simulator.dialect import load
+from simulator.loading import load
 
 
 def test_every_slot_has_a_baseline() -> None:

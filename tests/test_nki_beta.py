@@ -186,7 +186,7 @@ def test_times_need_no_values() -> None:
 
 
 def test_a_kernel_called_outside_a_launch_says_what_to_do() -> None:
-    from simulator.dialect import load
+    from simulator.loading import load
 
     with pytest.raises(SimulatorError, match="outside a kernel launch"):
         load(KernelRef("placed", file=KERNELS))(X, Y)

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from simulator.api import KernelRef, simulate
-from simulator.dialect import load, nki_modules
+from simulator.dialect import nki_modules
 from simulator.errors import BadKernel, KernelRefused, UnknownName
+from simulator.loading import load
 from simulator.machine.facts import machine
 from simulator.nki.execute import execute
 from simulator.trace import Trace

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from collectors.commands.options import Cores, Json, KernelArguments, Seed, Target
+from collectors.commands.options import Cores, ImportPaths, Json, KernelArguments, Seed, Target
 from collectors.commands.screen import output, progress
 
 Place = Annotated[
@@ -19,6 +19,7 @@ Place = Annotated[
 def bench(
     kernel: Place,
     arg: KernelArguments = None,
+    path: ImportPaths = None,
     warmup: Annotated[int, typer.Option(min=0, help="Executions before the clock starts.")] = 10,
     repeat: Annotated[int, typer.Option(min=1, help="Executions under the clock.")] = 100,
     target: Annotated[Target, typer.Option(help="The NeuronCore at hand.")] = Target.trn3,
@@ -36,7 +37,9 @@ def bench(
     from collectors.device.bench import bench as timed
 
     session = secrets.token_hex(4)
-    request = kernel_request(kernel, arg or [], target.value, lnc, seed, session=session, repeat=repeat)
+    request = kernel_request(
+        kernel, arg or [], target.value, lnc, seed, session=session, repeat=repeat, paths=path or ()
+    )
     require_device()
     with progress("timing"):
         result = timed(request, warmup=warmup, repeat=repeat)

@@ -61,6 +61,14 @@ KernelArguments = Annotated[
         metavar="NAME=VALUE",
     ),
 ]
+ImportPaths = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--path",
+        help="A folder that packages --kernel imports lie in, such as nkilib's; repeatable.",
+        metavar="FOLDER",
+    ),
+]
 Cores = Annotated[int, typer.Option("--lnc", min=1, max=2, help="Physical cores per logical core.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of random inputs.")]
 

@@ -14,6 +14,7 @@ from collectors.commands.options import (
     Backend,
     Cores,
     Database,
+    ImportPaths,
     Json,
     KernelArguments,
     KernelPlace,
@@ -38,6 +39,7 @@ def profile(
     all_prompts: Annotated[bool, typer.Option("--all-prompts", help="Every prompt.")] = False,
     kernel: KernelPlace = None,
     arg: KernelArguments = None,
+    path: ImportPaths = None,
     backend: Annotated[Backend, typer.Option(help="auto takes the device when there is one.")] = Backend.auto,
     target: Annotated[
         Target, typer.Option(help="The NeuronCore to simulate, or the one at hand.")
@@ -83,11 +85,21 @@ def profile(
     work: Sequence[ProfileRequest] | KernelRequest
     if kernel:
         work = kernel_request(
-            kernel, arg or [], target.value, lnc, seed, label=label, session=session, repeat=repeat
+            kernel,
+            arg or [],
+            target.value,
+            lnc,
+            seed,
+            label=label,
+            session=session,
+            repeat=repeat,
+            paths=path or (),
         )
     else:
-        if arg:
-            raise UsageError("--arg belongs to --kernel", "drop it, or name a kernel")
+        if arg or path:
+            raise UsageError(
+                f"{'--arg' if arg else '--path'} belongs to --kernel", "drop it, or name a kernel"
+            )
         asked = Asked(kernels, seq_len, batch, lnc, label, repeat, seed, accuracy)
         work = prompt_requests([] if all_prompts else prompt or [], asked, target.value, contest_dir, session)
     store = open_store(db)
@@ -164,6 +176,7 @@ def kernel_request(
     label: str | None = None,
     session: str,
     repeat: int = 1,
+    paths: Sequence[Path] = (),
 ) -> KernelRequest:
     """A request for FILE.py::FUNCTION. Raises `UsageError` or `UnreadableInput`."""
     from collectors.arguments import parse, split
@@ -175,6 +188,9 @@ def kernel_request(
         )
     if not Path(file).is_file():
         raise UsageError(f"there is no file {file}", "check the path before ::")
+    for folder in paths:
+        if not folder.is_dir():
+            raise UsageError(f"there is no folder {folder}", "give --path a folder that holds packages")
     return KernelRequest(
         file=file,
         function=function,
@@ -186,6 +202,7 @@ def kernel_request(
         repeat=repeat,
         seed=seed,
         argument_texts=split(arguments),
+        paths=tuple(str(folder.resolve()) for folder in paths),
     )
 
 

@@ -81,6 +81,7 @@ def compile_kernel(
     spec = {
         "file": str(Path(request.file).resolve()),
         "function": request.function,
+        "paths": request.paths,
         "arguments": arguments,
         "lnc": request.lnc,
         "standalone": standalone(host),

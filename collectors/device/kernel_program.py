@@ -14,7 +14,7 @@ import importlib.util
 import json
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ def main(argv: list[str]) -> int:
 def run(spec: dict[str, Any], events: Events) -> None:
     """Compile and execute the kernel on its arguments; report what came out and where the NEFF is."""
     with events.phase("import"):
-        kernel = load(Path(spec["file"]), spec["function"])
+        kernel = load(Path(spec["file"]), spec["function"], spec["paths"])
     arguments = {name: argument(given) for name, given in spec["arguments"].items()}
     launched = kernel[spec["lnc"]] if spec["lnc"] > 1 else kernel
     folder = Path(spec["artifacts"])
@@ -58,9 +58,9 @@ def newest_neff(folder: Path) -> Path | None:
     return found[-1] if found else None
 
 
-def load(file: Path, function: str) -> Any:
-    """The kernel of a file; modules beside the file import as they are."""
-    sys.path.insert(0, str(file.parent))
+def load(file: Path, function: str, paths: Sequence[str] = ()) -> Any:
+    """The kernel of a file; modules beside the file, and in `paths`, import as they are."""
+    sys.path[:0] = [str(file.parent), *paths]
     found = importlib.util.spec_from_file_location(file.stem, file)
     if found is None or found.loader is None:
         raise ImportError(f"{file} is not a Python file")

@@ -34,7 +34,9 @@ def collect_all(requests: Sequence[ProfileRequest], progress: Progress = lambda 
 def collect_kernel(request: KernelRequest, progress: Progress = lambda *_: None) -> Run:
     """Simulate one kernel on given arguments. Raises `SimulatorError`."""
     started = time.perf_counter()
-    job = KernelJob(request.file, request.function, request.arguments, request.target, request.lnc)
+    job = KernelJob(
+        request.file, request.function, request.arguments, request.target, request.lnc, request.paths
+    )
     entry = run_jobs([job], progress)[job.key]
     return kernel_run(request, entry, time.perf_counter() - started)
 

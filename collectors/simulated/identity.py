@@ -49,8 +49,8 @@ def of_modules(*modules: str) -> str:
 
 
 @cache
-def sources(start: Path) -> tuple[Path, ...]:
-    """A kernel's file and every helper it imports from beside it or from its package, itself first."""
+def sources(start: Path, paths: tuple[str, ...] = ()) -> tuple[Path, ...]:
+    """A kernel's file and every helper it imports from beside it, its package or `paths`, itself first."""
     found: dict[Path, None] = {}
     waiting = [start.resolve()]
     while waiting:
@@ -58,13 +58,13 @@ def sources(start: Path) -> tuple[Path, ...]:
         if path in found:
             continue
         found[path] = None
-        waiting += [helper for helper in _helpers(path) if helper not in found]
+        waiting += [helper for helper in _helpers(path, paths) if helper not in found]
     return tuple(found)
 
 
-def source_hash(start: Path) -> str:
+def source_hash(start: Path, paths: tuple[str, ...] = ()) -> str:
     """Hash of a kernel's file and its helpers."""
-    return digest(*sorted(f"{path.name}={file_hash(path)}" for path in sources(start)))
+    return digest(*sorted(f"{path.name}={file_hash(path)}" for path in sources(start, paths)))
 
 
 def module_file(module: str) -> Path:
@@ -88,13 +88,13 @@ def _has_stable_text(value: Any) -> bool:
     return " at 0x" not in repr(value)
 
 
-def _helpers(path: Path) -> Iterator[Path]:
+def _helpers(path: Path, paths: tuple[str, ...]) -> Iterator[Path]:
     try:
         tree = ast.parse(path.read_text("utf-8"))
     except (SyntaxError, UnicodeDecodeError, OSError):
         return
     for module, level in _imports(tree):
-        yield from _local_files(path, module, level)
+        yield from _local_files(path, module, level, paths)
 
 
 def _imports(tree: ast.AST) -> Iterator[tuple[str, int]]:
@@ -107,10 +107,11 @@ def _imports(tree: ast.AST) -> Iterator[tuple[str, int]]:
             yield from ((f"{module}.{alias.name}".lstrip("."), node.level) for alias in node.names)
 
 
-def _local_files(path: Path, module: str, level: int) -> Iterable[Path]:
-    """Files an import may mean: beside the importing file, or from its package's root."""
+def _local_files(path: Path, module: str, level: int, paths: tuple[str, ...]) -> Iterable[Path]:
+    """Files an import may mean: beside the importing file, from its package's root, or in `paths`."""
     parts = module.split(".")
-    roots = [path.parents[level - 1]] if level else [path.parent, _package_root(path)]
+    beside = [path.parent, _package_root(path), *map(Path, paths)]
+    roots = [path.parents[level - 1]] if level else beside
     for root in dict.fromkeys(roots):
         for candidate in (root.joinpath(*parts).with_suffix(".py"), root.joinpath(*parts, "__init__.py")):
             if module and candidate.is_file():

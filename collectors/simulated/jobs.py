@@ -93,11 +93,12 @@ class KernelJob:
     arguments: Mapping[str, Any]
     target: str
     lnc: int
+    paths: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
         """Kernel and helpers, data, machine, simulator."""
-        source = identity.source_hash(Path(self.file))
+        source = identity.source_hash(Path(self.file), self.paths)
         data = data_hash(self.arguments)
         return identity.digest("kernel", self.function, source, data, *_machine(self.target, self.lnc))
 
@@ -108,7 +109,7 @@ class KernelJob:
 
     def perform(self) -> Entry:
         """Simulate with values."""
-        reference = KernelRef(self.function, file=self.file)
+        reference = KernelRef(self.function, file=self.file, paths=self.paths)
         result = simulate(reference, self.arguments, target=self.target, lnc=self.lnc)
         return _entry(result, f"{Path(self.file).stem}.{self.function}", data_hash(self.arguments), None)
 

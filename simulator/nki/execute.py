@@ -38,7 +38,8 @@ def execute(
     With `values=False` arithmetic is skipped except on integers, which may steer addresses; with
     `record=False` no instruction is kept. Raises `KernelRefused`, `UnknownName` or `BadKernel`.
     """
-    from simulator.dialect import load, nki_modules
+    from simulator.dialect import nki_modules
+    from simulator.loading import load
 
     if lnc not in (1, 2):
         raise BadKernel(f"a launch on {lnc} cores", "use lnc 1 or 2")

@@ -125,6 +125,11 @@ def current() -> Program:
     return program
 
 
+def running() -> bool:
+    """Whether a kernel runs in this thread."""
+    return getattr(_local, "program", None) is not None
+
+
 def set_current(program: Program | None) -> None:
     """Make `program` the one this thread runs."""
     _local.program = program
