@@ -6,12 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from simulator.nki.names import unknown_name
-
-dtype = np.dtype
-"""What annotations call the type of `nl.bfloat16` and the others."""
 
 
 class Kernel:
