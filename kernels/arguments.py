@@ -244,6 +244,11 @@ def _lm_head_args(shapes: Shapes, at: Situation, seed: int) -> Arguments:
     return {"x": _hidden(shapes, at, seed), "weight": head_weight(shapes, seed), "position": last}
 
 
+def _head_args(shapes: Shapes, at: Situation, seed: int) -> Arguments:
+    norm = _norm_args(shapes, at, seed)
+    return _lm_head_args(shapes, at, seed) | {"norm_weight": norm["weight"], "eps": shapes.eps}
+
+
 Maker = Callable[[Shapes, Situation, int], Arguments]
 
 MAKERS: Mapping[str, Maker] = {
@@ -274,6 +279,7 @@ MAKERS: Mapping[str, Maker] = {
     "aggregate": _aggregate_args,
     "lm_head": _lm_head_args,
     "lm_head_wide": _lm_head_args,
+    "lm_head_tiles": _head_args,
 }
 """Kernel function to the maker of its arguments."""
 

@@ -209,6 +209,12 @@ def _lm_head(a: Arguments) -> Results:
     return _project({"x": a["x"][row : row + 1], "weight": a["weight"]})
 
 
+def _normed_head(a: Arguments) -> Results:
+    row = int(a["position"][0, 0])
+    x = norm(tensor(a["x"][row : row + 1]), tensor(a["norm_weight"]), a["eps"])
+    return ((x @ tensor(a["weight"])).numpy(),)
+
+
 REFERENCES: Mapping[str, Callable[[Arguments], Results]] = {
     "rmsnorm": _rmsnorm,
     "qkv": _qkv,
@@ -237,6 +243,7 @@ REFERENCES: Mapping[str, Callable[[Arguments], Results]] = {
     "aggregate": _aggregate,
     "lm_head": _lm_head,
     "lm_head_wide": _lm_head,
+    "lm_head_tiles": _normed_head,
 }
 """Kernel function to its reference."""
 

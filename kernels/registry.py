@@ -83,6 +83,12 @@ QUEUES = Parameter(
 )
 EXPERTS = (Parameter("pieces", (1, 2, 4, 8), 2, "transfers of an expert's gate and up"), QUEUES)
 
+HEAD_PARAMETERS = (
+    Parameter("columns", (512, 1024, 2048), 2048, "columns of the vocabulary per transfer"),
+    Parameter("buffers", (2, 3, 4, 6), 3, "groups of columns in flight"),
+    QUEUES,
+)
+
 VARIANTS: tuple[Variant, ...] = (
     _baseline("input_norm", "rmsnorm", "Tokens on partitions, the row in one pass."),
     _baseline(
@@ -246,11 +252,16 @@ VARIANTS: tuple[Variant, ...] = (
         "lm_head_wide",
         ("lm_head",),
         "4 KiB descriptors over two queues, the hidden dimension interleaved.",
-        parameters=(
-            Parameter("columns", (512, 1024, 2048), 2048, "columns of the vocabulary per transfer"),
-            Parameter("buffers", (2, 3, 4, 6), 3, "groups of columns in flight"),
-            QUEUES,
-        ),
+        parameters=HEAD_PARAMETERS,
+    ),
+    Variant(
+        "lm_head",
+        "tiles",
+        "kernels.lm_head_tiles",
+        "lm_head_tiles",
+        ("final_norm", "lm_head"),
+        "The final norm of one row inside, weights stationary: the tensor engine never holds up the queues.",
+        parameters=HEAD_PARAMETERS,
     ),
 )
 
@@ -267,7 +278,7 @@ PRESETS: Mapping[str, Mapping[str, str]] = MappingProxyType(
                 "router": "fused",
                 "experts_prefill": "resident",
                 "experts_decode": "block",
-                "lm_head": "wide",
+                "lm_head": "tiles",
             }
         ),
     }

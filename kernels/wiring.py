@@ -73,6 +73,10 @@ WIRING: Mapping[tuple[str, str], tuple[str, str]] = {
     ("aggregate", "aggregate"): ("y slot affinities", "added"),
     ("final_norm", "rmsnorm"): ("x=hidden weight=final_norm eps", "normed"),
     ("lm_head", "lm_head"): ("x=normed weight=lm_head position=last", "logits"),
+    ("lm_head", "lm_head_tiles"): (
+        "x=hidden norm_weight=final_norm weight=lm_head position=last eps",
+        "logits",
+    ),
     ("lm_head", "lm_head_wide"): ("x=normed weight=lm_head position=last", "logits"),
 }
 """(slot, kernel function) to its parameters, each with the name of its value where that differs, and the

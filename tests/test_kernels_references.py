@@ -9,7 +9,7 @@ from kernels.registry import PRESETS, VARIANTS, Variant, variant
 from kernels.shapes import BF16, TOP_K, Shapes, group, routing
 from kernels.small_model import PREFILL_BUCKET, check_small_model, logit_errors
 
-IN_FP32 = {"router", "lm_head", "lm_head_wide"}
+IN_FP32 = {"router", "lm_head", "lm_head_wide", "lm_head_tiles"}
 
 
 def by_reference(kernel: Variant, arguments: dict[str, object]) -> tuple[np.ndarray, ...]:

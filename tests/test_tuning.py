@@ -170,7 +170,7 @@ def test_a_kernel_that_changed_is_another_study(store: Store, monkeypatch: pytes
 
 def test_the_slot_means_what_fills_it_in_the_tuned_preset() -> None:
     asked = subject("lm_head", phase="prefill")
-    assert (asked.kernel.slot, asked.kernel.name, asked.phase) == ("lm_head", "wide", "prefill")
+    assert (asked.kernel.slot, asked.kernel.name, asked.phase) == ("lm_head", "tiles", "prefill")
     own = subject("o_proj")
     assert (own.kernel.name, own.phase) == ("interleaved", "decode")
     assert [row.phase for row in planned(own, {})] == ["decode"]
