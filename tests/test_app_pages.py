@@ -15,6 +15,7 @@ from analysis.rank import rank
 from analysis.score import points
 from analysis.stalls import stalls
 from analysis.totals import totals
+from analysis.whatif import scenarios
 from app import query, words
 from collectors.store.door import Store
 
@@ -50,6 +51,15 @@ def test_runs_answers_with_the_best_run_and_its_points(filled: Store, opened: Op
     assert words.number(scores[label]) in said
     assert f">{label}<" in said
     assert "final formula" in said
+
+
+def test_runs_says_what_the_points_would_be_without_the_host(filled: Store, opened: Open) -> None:
+    said = html(opened(filled.path))
+    newest = filled.runs()[0]
+    without = scenarios(newest)[-1].points["final"].value
+    assert without is not None
+    assert "no host" in said
+    assert words.number(without) in said
 
 
 def test_runs_lists_every_run_newest_first_with_its_numbers(filled: Store, opened: Open) -> None:

@@ -6,6 +6,7 @@ import csv
 import json
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -334,3 +335,68 @@ def test_a_prompt_that_fails_on_the_device_loses_none_before_it(
     assert said.code != 0
     assert "the core was lost" in said.err
     assert [run.prompt for run in store.runs()] == [3]
+
+
+def test_score_shows_every_prompt_of_the_command_with_and_without_the_host(filled: Store, call: Call) -> None:
+    for prompt in (0, 4):
+        run = factory.run("all", prompt=prompt, at=factory.FIRST_DAY + timedelta(days=2, minutes=prompt))
+        filled.save(replace(run, session="together"))
+    lines = [line.split() for line in call("score", "all").out.splitlines()]
+    assert [line[:3] for line in lines[2:8] if line[1:3] in (["as", "run"], ["no", "host"])] == [
+        ["0", "as", "run"],
+        ["0", "no", "host"],
+        ["4", "as", "run"],
+        ["4", "no", "host"],
+    ]
+    made = call("score", "all", "--json").json["prompts"]
+    assert [each["prompt"] for each in made] == [0, 4]
+    as_run, *_, none = made[0]["scenarios"]
+    assert none["points"]["final"]["value"] > as_run["points"]["final"]["value"]
+
+
+def test_score_of_a_kernel_says_that_only_prompts_have_points(store: Store, call: Call) -> None:
+    store.save(factory.kernel_run())
+    said = call("score")
+    assert said.code == 2
+    assert "is no run of a prompt" in said.err
+
+
+def test_tune_without_a_slot_says_what_can_be_varied(store: Store, call: Call) -> None:
+    said = call("tune")
+    assert said.code == 0
+    assert "columns 512|1024|2048" in said.out
+    assert "collectors tune" in said.err
+    assert {one["slot"] for one in call("tune", "--json").json["tunable"]} >= {"lm_head", "o_proj"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("nothing",), "there is no slot 'nothing'"),
+        (("o_proj", "--variant", "fast"), "slot 'o_proj' has no variant 'fast'"),
+        (("o_proj", "--variant", "baseline"), "declares no parameters"),
+        (("--show", "o_proj"), "there are no studies yet"),
+        (("o_proj", "--confirm", "2"), "cannot profile on a device"),
+    ],
+)
+def test_tune_says_what_cannot_be_done_and_what_can(
+    call: Call, arguments: tuple[str, ...], told: str
+) -> None:
+    said = call("tune", *arguments)
+    assert said.code == 2
+    assert told in said.err
+    assert len(said.err.strip().splitlines()) == 2
+
+
+def test_tune_shows_a_study_with_its_proposal(
+    store: Store, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A thread simulates at once; other processes would take longer to start than to simulate.
+    monkeypatch.setattr("collectors.tuning.tune.open_pool", lambda _: ThreadPoolExecutor(1))
+    said = call("tune", "o_proj", "--budget", "2")
+    assert said.code == 0, said.err
+    assert "interleaved (defaults)" in said.out
+    shown = call("tune", "--show", "o_proj", "--json").json
+    assert [point["state"] for point in shown["tuning"]["points"]] == ["correct", "correct"]
+    assert shown["tuning"]["proposal"]["judgement"]["verdict"]
+    assert call("runs", "--json").json["runs"] == []

@@ -8,7 +8,8 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from analysis.score import FORMULAS, NO_TTFT, Formula
+from analysis.score import FORMULAS, NO_TTFT, Formula, Points
+from analysis.whatif import Scenario, prompts_of, scenarios
 from app import details, history, pieces, query, selection, style, words
 from app.charts.staircase import Trial, best, staircase
 from app.selection import View
@@ -160,6 +161,41 @@ def columns(formula: Formula) -> dict[str, Any]:
     }
 
 
+def what_if(view: View) -> None:
+    """Points of every prompt of the command by both formulas, as run, with the least host, and without it."""
+    together = [(run, scenarios(run)) for run in prompts_of(view.runs, view.run)]
+    head = [
+        ("prompt", "Prompts that one command ran"),
+        ("host", "What is taken for the host's part"),
+        ("host, %", "The host's share of the end-to-end time"),
+        ("end to end, ms", "Prefill, decode steps and host"),
+        ("tokens/s", "Sequence length × batch over end-to-end time"),
+        *((f"points, {formula}", text) for formula, text in FORMULAS.items()),
+    ]
+    rows = [_scenario(run, one) for run, made in together for one in made]
+    pieces.show(pieces.table(head, rows, left=2))
+    st.caption("  \n".join(dict.fromkeys(f"{one.name}: {one.basis}" for _, made in together for one in made)))
+
+
+def _scenario(run: Run, one: Scenario) -> list[str]:
+    host, whole = one.host_ns, one.e2e_ns
+    share = host.value / whole.value if host and whole and whole.value else None
+    return [
+        pieces.plain(run.prompt),
+        pieces.tip(one.name, one.basis),
+        words.percent(share),
+        words.number(words.in_unit(whole.value, "ms") if whole else None),
+        words.number(one.tokens_per_s.value if one.tokens_per_s else None),
+        *(_points(one.points[formula]) for formula in FORMULAS),
+    ]
+
+
+def _points(found: Points) -> str:
+    between = words.between(found.low, found.high)
+    spread = f" {pieces.soft(f'({between})')}" if between else ""
+    return f"{pieces.tip(words.number(found.value), found.reason or found.basis)}{spread}"
+
+
 view = selection.pick()
 left, right = st.columns([4, 7], gap="medium")
 # The choice stands under the answer but is read before it.
@@ -172,5 +208,8 @@ with first:
 with right:
     stairs(view, trials)
 table(view, formula)
+if view.run.prompt is not None:
+    with st.expander(f"Points of {view.run.label} (B) on every prompt, and without the host's part"):
+        what_if(view)
 with st.expander(f"What {view.run.label} (B) was made of"):
     pieces.show(details.shown(view.run))
