@@ -38,6 +38,9 @@ class Index:
         self.shape = shape
         self.spread: dict[tuple[bool, ...], Index] = {}
 
+    def __repr__(self) -> str:
+        return f"an index of shape {list(self.shape)}"
+
     @property
     def ndim(self) -> int:
         """Dimensions of the index."""
