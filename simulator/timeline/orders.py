@@ -6,10 +6,15 @@ from heapq import heappop, heappush
 
 from simulator.timeline.clock import Clock
 from simulator.timeline.plan import Plan
+from simulator.trace import FIRST_DIALECT
 
 _NEVER = float("inf")
-WINDOW = 512
-"""How far ahead of its oldest waiting instruction the list scheduler looks on an engine (assumed)."""
+WINDOW = {"nki": 512, FIRST_DIALECT: 16}
+"""How far ahead of its oldest waiting instruction the list scheduler looks on an engine, by dialect.
+
+Assumed for the current one. For the first dialect it is fitted, among powers of two, to the public times of
+the attention and MLP kernels of allenkchau/trainium-kernel-fusion.
+"""
 
 
 class AsWritten(Clock):
@@ -90,6 +95,7 @@ class ListScheduled(Clock):
         self._available: list[list[tuple[float, int]]] = [[] for _ in range(lanes)]
         self._alarm = [_NEVER] * lanes
         self._priority = way_to_the_end(plan)
+        self._window = WINDOW[plan.trace.dialect]
 
     def _count_edges(self, plan: Plan) -> list[int]:
         return [waits + orders for waits, orders in zip(plan.waits, plan.orders, strict=True)]
@@ -164,7 +170,7 @@ class ListScheduled(Clock):
         """Let the window reach on: to its width, or to the next fence, or past a fence that is the oldest."""
         program, instructions = self._programs[lane], self.plan.instructions
         oldest, reach = self._oldest[lane], self._reach[lane]
-        limit = min(len(program), oldest + WINDOW)
+        limit = min(len(program), oldest + self._window)
         while reach < limit:
             g = program[reach]
             fenced = instructions[g].no_reorder or (reach and instructions[program[reach - 1]].no_reorder)
