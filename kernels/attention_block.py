@@ -38,6 +38,8 @@ def attention_block(
     o_proj: Any,
     eps: float,
     bucket: int,
+    pieces: int = 2,
+    queues: str = "both",
 ) -> Any:
     """x [1, H] to what attention adds to it [1, H], and both caches with the new row.
 
@@ -56,7 +58,9 @@ def attention_block(
     assert x.shape[0] == 1 and hidden % (2 * P) == 0 and heads % parts == 0, "one token, heads for each core"
     out = nl.ndarray((1, hidden), dtype=x.dtype, buffer=nl.shared_hbm)
     column, gamma = load_halves(x), load_halves(norm_weight)
-    loaded = request_attention(qkv, q_weight, k_weight, cos, sin, k_cache, v_cache, position, o_proj, bucket)
+    loaded = request_attention(
+        qkv, q_weight, k_weight, cos, sin, k_cache, v_cache, position, o_proj, bucket, pieces, queues
+    )
     result, key, value = attention_share(column, gamma, loaded, eps, bucket, core, cores)
     store_row(key, value, k_cache, v_cache, position, core, cores)
     store_share(result, out)
@@ -74,15 +78,20 @@ def request_attention(
     position: Any,
     o_proj: Any,
     bucket: int,
+    pieces: int = 2,
+    queues: str = "both",
 ) -> Any:
-    """Everything attention reads from HBM but its input, requested in the order of use."""
+    """Everything attention reads from HBM but its input, requested in the order of use.
+
+    Each half of the qkv weight comes in `pieces` transfers; `queues` are those of `copy_weights`.
+    """
     heads, parts = o_proj.shape[2], qkv.shape[0]
     first, count = share(parts)
     queries = count * (heads // parts)
     caches = load_cache(k_cache, v_cache, bucket)
-    weights = _request_qkv(qkv, first, count)
+    weights = _request_qkv(qkv, first, count, pieces, queues)
     small = (load_heads(q_weight, k_weight), load_angles(cos, sin), load_position(position, queries))
-    return caches, weights, small, _request_o_proj(o_proj, first, count, queries)
+    return caches, weights, small, _request_o_proj(o_proj, first, count, queries, queues)
 
 
 def attention_share(
@@ -120,7 +129,7 @@ def store_share(result: Any, out: Any) -> None:
         )
 
 
-def _request_qkv(qkv: Any, first: int, count: int) -> Any:
+def _request_qkv(qkv: Any, first: int, count: int, pieces: int, queues: str) -> Any:
     """The core's shares of the weight, [128, H / 128, columns] each, key and value once.
 
     H is laid out as `load_halves` does it.
@@ -134,12 +143,12 @@ def _request_qkv(qkv: Any, first: int, count: int) -> Any:
         halves = qkv[first + place].reshape((2, P, width, columns))
         for half in (0, 1):
             piece = tile[:, half * width : (half + 1) * width, :]
-            request_pieces(piece, halves[half][:, :, 0:size], (width + 1) // 2)
+            request_pieces(piece, halves[half][:, :, 0:size], (width + pieces - 1) // pieces, queues)
         tiles.append(tile)
     return tiles
 
 
-def _request_o_proj(o_proj: Any, first: int, count: int, queries: int) -> Any:
+def _request_o_proj(o_proj: Any, first: int, count: int, queries: int, queues: str) -> Any:
     """The core's columns of the weight, [128, heads, tiles * 128] each, its own heads first."""
     heads, tiles = o_proj.shape[2], o_proj.shape[3]
     found = []
@@ -150,7 +159,7 @@ def _request_o_proj(o_proj: Any, first: int, count: int, queries: int) -> Any:
         for start in (own, queries - own):
             if start < heads:
                 piece = slice(start, start + queries)
-                request_pieces(tile[:, piece, :], source[:, piece, :], (queries + 1) // 2)
+                request_pieces(tile[:, piece, :], source[:, piece, :], (queries + 1) // 2, queues)
         found.append(tile)
     return found
 

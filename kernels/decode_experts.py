@@ -25,10 +25,10 @@ def parts_of(inner: int, choice: int) -> Any:
     return ((0, P, 0), (P, rest, lane))
 
 
-def request_experts(gate_up: Any, ids: Any, first: int, count: int) -> Any:
+def request_experts(gate_up: Any, ids: Any, first: int, count: int, queues: str = "both") -> Any:
     """Gate and up of choices first:first+count as tiles [128, H / 128, 2 I] in the layout of `load_halves`.
 
-    Each half is one transfer of 6 KiB runs for Qwen3-30B-A3B, on either kind of queue.
+    Each half is one transfer of 6 KiB runs for Qwen3-30B-A3B, on the queues of `copy_weights`.
     """
     hidden, columns = gate_up.shape[1], gate_up.shape[2]
     width = hidden // 2 // P
@@ -42,7 +42,7 @@ def request_experts(gate_up: Any, ids: Any, first: int, count: int) -> Any:
                 scalar_offset=ids.ap(pattern=[[TOP_K, 1], [1, 1]], offset=k),
                 indirect_dim=0,
             )
-            copy_weights("both", half, tile[:, half * width : (half + 1) * width, :], source)
+            copy_weights(queues, half, tile[:, half * width : (half + 1) * width, :], source)
         tiles.append(_as_weights(tile))
     return tiles
 
@@ -80,7 +80,7 @@ def scaled_factors(scales: Any, inverse: Any, shares: Any, first: int, count: in
     return [factors[:, k, 0:1] for k in mine], [factors[:, k, 1:2] for k in mine], scaled
 
 
-def request_down_half(down: Any, ids: Any, start: int, size: int) -> Any:
+def request_down_half(down: Any, ids: Any, start: int, size: int, queues: str = "both") -> Any:
     """Columns start:start+size of the down weights of all choices: for each, a tile for each part.
 
     Second parts of an even and an odd choice share a tile.
@@ -99,7 +99,7 @@ def request_down_half(down: Any, ids: Any, start: int, size: int) -> Any:
                     scalar_offset=ids.ap(pattern=[[TOP_K, 1], [1, 1]], offset=k),
                     indirect_dim=0,
                 )
-                copy_weights("both", even // 2, tile[lane : lane + rows, :], source)
+                copy_weights(queues, even // 2, tile[lane : lane + rows, :], source)
                 pair.append(tile)
         pair = [_as_weights(tile) for tile in pair]
         found += [pair[0::2], pair[1::2]]

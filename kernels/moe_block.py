@@ -30,7 +30,16 @@ from kernels.router import TOP_K
 
 
 @nki.jit
-def moe_block(x: Any, norm_weight: Any, router_weight: Any, gate_up: Any, down: Any, eps: float) -> Any:
+def moe_block(
+    x: Any,
+    norm_weight: Any,
+    router_weight: Any,
+    gate_up: Any,
+    down: Any,
+    eps: float,
+    queues: str = "both",
+    down_queues: str = "both",
+) -> Any:
     """x [1, H] before the norm, norm_weight [1, H], bf16 router_weight [H, E], gate_up, down to [1, H].
 
     Weights are the stationary operand, so a 128 x 128 tile takes the tensor engine's shortest interval (64
@@ -49,7 +58,8 @@ def moe_block(x: Any, norm_weight: Any, router_weight: Any, gate_up: Any, down: 
     out = nl.ndarray((1, hidden), dtype=x.dtype, buffer=nl.shared_hbm)
     column, gamma = load_halves(x), load_halves(norm_weight)
     router = request_halves(router_weight)
-    total = experts_share(column, gamma, router, gate_up, down, eps, core, cores)
+    chosen = (queues, down_queues)
+    total = experts_share(column, gamma, router, gate_up, down, eps, core, cores, queues=chosen)
     store_columns(total, out, core * total.shape[1])
     return out
 
@@ -86,11 +96,12 @@ def experts_share(
     core: int,
     cores: int,
     scales: Any = None,
+    queues: Any = ("both", "both"),
 ) -> Any:
     """Norm, routing and experts of a token's column [128, H / 128]: the core's columns [128, tiles] of them.
 
     Tile t holds columns t * 128 to t * 128 + 127 of the core's part of H. With scales [E, 3] the experts'
-    weights are bytes of float8_e4m3.
+    weights are bytes of float8_e4m3. `queues` are those of gate and up, and of down.
     """
     inner, hidden = down.shape[1], down.shape[2]
     tiles = hidden // cores // P
@@ -98,8 +109,8 @@ def experts_share(
     scaled = scaled_column(column, gamma)
     best, ids = best_experts(logits_of(scaled, router))
     first, count = share(TOP_K)
-    weights = request_experts(gate_up, ids, first, count)
-    downs = request_down_half(down, ids, core * tiles * P, tiles * P)
+    weights = request_experts(gate_up, ids, first, count, queues[0])
+    downs = request_down_half(down, ids, core * tiles * P, tiles * P, queues[1])
     inverse = inverse_rms_of(sum_of_squares(column, ones), eps, hidden)
     shares = affinities_of(best, inverse, ones)
     if scales is None:

@@ -138,6 +138,7 @@ VARIANTS: tuple[Variant, ...] = (
         ("input_norm", "qkv", "qk_norm_rope", "kv_update", "attention_decode", "o_proj"),
         "From the residual to what attention adds to it; both projections' weights arrive meanwhile.",
         ("decode",),
+        parameters=(Parameter("pieces", (1, 2, 4), 2, "transfers of each half of the QKV weight"), QUEUES),
     ),
     Variant(
         "attention_decode",
@@ -230,6 +231,7 @@ VARIANTS: tuple[Variant, ...] = (
         ("post_norm", "router", "experts_decode", "aggregate"),
         "From the residual to what the experts add: weights stationary, half of the columns a core.",
         ("decode",),
+        parameters=(QUEUES, replace(QUEUES, name="down_queues")),
     ),
     Variant(
         "experts_decode",
