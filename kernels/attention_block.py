@@ -38,7 +38,7 @@ def attention_block(
     o_proj: Any,
     eps: float,
     bucket: int,
-    pieces: int = 2,
+    pieces: int = 4,
     queues: str = "both",
 ) -> Any:
     """x [1, H] to what attention adds to it [1, H], and both caches with the new row.
@@ -78,7 +78,7 @@ def request_attention(
     position: Any,
     o_proj: Any,
     bucket: int,
-    pieces: int = 2,
+    pieces: int = 4,
     queues: str = "both",
 ) -> Any:
     """Everything attention reads from HBM but its input, requested in the order of use.
@@ -104,10 +104,10 @@ def attention_share(
     (keys, values), weights, (head_weights, angles, places), tiles = loaded
     dtype, heads, queries = column.dtype, tiles[0].shape[1], places.shape[0]
     turn, ones, narrow = half_turn(dtype), ones_matrix(nl.float32), ones_matrix(dtype)
+    turned = turn_keys(keys, bucket, dtype)
     scaled = scaled_column(column, gamma)
     squares, width = sum_of_squares(column, ones), column.shape[1] * P
     head_eps, inverse = eps_of_heads(squares, eps, width), inverse_rms_of(squares, eps, width)
-    turned = turn_keys(keys, bucket, dtype)
     gains, bound = gains_of(head_weights, queries), as_bound(places)
     projected = project(weights, scaled, queries + 2)
     asked = rotate_heads(projected, queries, gains, angles, turn, narrow, head_eps, turned)

@@ -17,17 +17,18 @@ def load_cache(k_cache: Any, v_cache: Any, bucket: int) -> Any:
     assert bucket == size * depth and bucket <= k_cache.shape[2], (
         "below 128 or a multiple of it, inside the cache"
     )
-    tiles = []
-    for cache in (k_cache, v_cache):
-        tile = nl.ndarray((size, depth, P), dtype=cache.dtype, buffer=nl.sbuf)
-        nisa.dma_copy(
-            dst=tile,
-            src=cache.ap(pattern=[[depth * P, size], [P, depth], [1, P]], offset=0),
-            dge_mode=nisa.dge_mode.hwdge,
-            engine=nisa.engine.scalar,
-        )
-        tiles.append(tile)
-    return tiles[0], tiles[1]
+    keys = nl.ndarray((size, depth, P), dtype=k_cache.dtype, buffer=nl.sbuf)
+    values = nl.ndarray((size, depth, P), dtype=v_cache.dtype, buffer=nl.sbuf)
+    neighbours = [[depth * P, size], [P, depth], [1, P]]
+    # keys are turned before the projection, so they go ahead of the weights on the software queue
+    nisa.dma_copy(dst=keys, src=k_cache.ap(pattern=neighbours, offset=0), dge_mode=nisa.dge_mode.swdge)
+    nisa.dma_copy(
+        dst=values,
+        src=v_cache.ap(pattern=neighbours, offset=0),
+        dge_mode=nisa.dge_mode.hwdge,
+        engine=nisa.engine.scalar,
+    )
+    return keys, values
 
 
 def turn_keys(keys: Any, bucket: int, dtype: Any) -> Any:

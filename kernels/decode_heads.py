@@ -9,7 +9,7 @@ import nki.language as nl
 
 from kernels.blocks import P
 
-PIECES = 4  # of the weight, each summed in PSUM columns of its own as it arrives
+PIECES = 8  # of the depth, each summed in PSUM columns of its own as soon as it has arrived
 
 
 def load_heads(q_weight: Any, k_weight: Any) -> Any:

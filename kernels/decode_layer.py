@@ -51,12 +51,12 @@ def decode_layer(
     assert x.shape[0] == 1 and hidden % (2 * P) == 0, "one token, hidden in blocks of 256"
     residual_out = nl.ndarray((1, hidden), dtype=x.dtype, buffer=nl.shared_hbm)
     pending_out = nl.ndarray((1, hidden), dtype=x.dtype, buffer=nl.shared_hbm)
-    own = _load_share(pending)
+    before = _over_ranks(_load_share(pending), ranks, core, cores)
     column, gamma = load_halves(x), load_halves(norm_weight)
     loaded = request_attention(qkv, q_weight, k_weight, cos, sin, k_cache, v_cache, position, o_proj, bucket)
     post_gamma, router = load_halves(post_norm_weight), request_halves(router_weight)
 
-    residual = _add(column, _over_ranks(own, ranks, core, cores))
+    residual = _add(column, before)
     attention, key, value = attention_share(residual, gamma, loaded, eps, bucket, core, cores)
     residual = _add(residual, _over_ranks(attention, ranks, core, cores))
     store_row(key, value, k_cache, v_cache, position, core, cores)

@@ -138,7 +138,7 @@ VARIANTS: tuple[Variant, ...] = (
         ("input_norm", "qkv", "qk_norm_rope", "kv_update", "attention_decode", "o_proj"),
         "From the residual to what attention adds to it; both projections' weights arrive meanwhile.",
         ("decode",),
-        parameters=(Parameter("pieces", (1, 2, 4), 2, "transfers of each half of the QKV weight"), QUEUES),
+        parameters=(Parameter("pieces", (1, 2, 4), 4, "transfers of each half of the QKV weight"), QUEUES),
     ),
     Variant(
         "attention_decode",
