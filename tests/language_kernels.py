@@ -105,3 +105,19 @@ def floats_from_rng(x):
     tile = nl.ndarray(x.shape, dtype=nl.float32, buffer=nl.sbuf)
     nisa.rng(tile)
     return saved(tile)
+
+
+@nki.jit
+def halves(x, buffer):
+    rows = x.shape[0] // nl.num_programs()
+    mine = nl.ds(nl.program_id(0) * rows, rows)
+    out = nl.ndarray(x.shape, dtype=x.dtype, buffer=getattr(nl, buffer))
+    nisa.dma_copy(dst=out[mine, :], src=nl.load(x[mine, :]))
+    return out
+
+
+@nki.jit
+def misread_axis(x):
+    total = nl.ndarray((x.shape[0], 1), dtype=nl.float32, buffer=nl.sbuf)
+    nisa.tensor_reduce(dst=total, op=nl.add, data=nl.load(x), axis=1)
+    return saved(total)

@@ -166,3 +166,20 @@ def test_drawing_numbers_takes_the_vector_engine_time() -> None:
         for n in (64, 512)
     )
     assert many.as_written.duration_ns > few.as_written.duration_ns
+
+
+def test_a_tensor_each_core_returns_from_private_memory_is_one_tensor_with_a_warning() -> None:
+    x, place = X.reshape(64, 40), KernelRef("halves", file=KERNELS)
+    private = execute(place, {"x": x, "buffer": "hbm"}, target="trn2", lnc=2)
+    shared = execute(place, {"x": x, "buffer": "shared_hbm"}, target="trn2", lnc=2)
+    assert np.array_equal(private.results[0], x)
+    assert np.array_equal(shared.results[0], x)
+    assert not shared.warnings
+    assert len(private.warnings) == 1
+    assert "nl.shared_hbm" in private.warnings[0]
+
+
+def test_a_reduction_whose_result_does_not_fit_says_what_its_axes_are() -> None:
+    with pytest.raises(KernelRefused, match=r"over axis 1 gives 640 elements") as refused:
+        run("misread_axis", x=X)
+    assert "2 the last free dimension" in refused.value.hint

@@ -14,7 +14,7 @@ import numpy as np
 from simulator.api import KernelRef
 from simulator.errors import BadKernel, KernelRefused, SimulatorError
 from simulator.nki.capacity import check_capacity
-from simulator.nki.initialised import missing
+from simulator.nki.returned import returned
 from simulator.nki.storage import Storage
 from simulator.nki.tensor import NkiTensor
 from simulator.nki.tracer import Launch, Program, set_current
@@ -48,8 +48,8 @@ def execute(
     launch = Launch(target, lnc, values=values, record=record)
     bound = {name: _bound(launch, name, value) for name, value in arguments.items()}
     with nki_modules(forget=False):
-        outcome = _run(launch, function, bound)
-    trace = _trace(launch, function, outcome)
+        outcomes = _run(launch, function, bound)
+    trace = _trace(launch, function, outcomes)
     trace.dialect, trace.as_written = launch.dialect, launch.as_written
     if record:
         check_capacity(trace, may_spill=trace.dialect == FIRST_DIALECT)
@@ -71,8 +71,8 @@ def _bound(launch: Launch, name: str, value: Any) -> Any:
     return NkiTensor(storage, storage.data, "shared_hbm")
 
 
-def _run(launch: Launch, function: Callable[..., Any], bound: dict[str, Any]) -> Any:
-    """The value core 0 returns, after every core ended."""
+def _run(launch: Launch, function: Callable[..., Any], bound: dict[str, Any]) -> list[Any]:
+    """What each core returns, after every core ended."""
     results: list[Any] = [None] * launch.lnc
     if launch.lnc == 1:
         _run_core(launch, 0, function, bound, results)
@@ -87,7 +87,7 @@ def _run(launch: Launch, function: Callable[..., Any], bound: dict[str, Any]) ->
             thread.join()
     if launch.handover.failed is not None:
         raise launch.handover.failed
-    return results[0]
+    return results
 
 
 def _run_core(
@@ -140,21 +140,8 @@ def _place(error: BaseException) -> tuple[str, int]:
     return "", 0
 
 
-def _trace(launch: Launch, function: Callable[..., Any], outcome: Any) -> Trace:
-    returned = () if outcome is None else outcome if isinstance(outcome, tuple | list) else (outcome,)
-    outputs = [value for value in returned if isinstance(value, NkiTensor)]
-    warnings = list(launch.unwritten.values())
-    for tensor in outputs:
-        launch.tensors[tensor.storage.id].role = "output"
-        if tensor.storage.memory != "hbm":
-            raise BadKernel(
-                f"the kernel returns {tensor.name!r}, which is in {tensor.storage.memory.upper()}",
-                "return tensors allocated in nl.shared_hbm",
-            )
-        unwritten = missing(tensor.storage)
-        if unwritten:
-            size = tensor.storage.data.size
-            warnings.append(f"{unwritten:,} of {size:,} elements of {tensor.name!r} were never written")
+def _trace(launch: Launch, function: Callable[..., Any], outcomes: list[Any]) -> Trace:
+    outputs, warnings = returned(launch, outcomes)
     files = {source.file: "".join(linecache.getlines(source.file)) for source in launch.sources}
     return Trace(
         getattr(function, "__name__", "kernel"),
@@ -167,5 +154,5 @@ def _trace(launch: Launch, function: Callable[..., Any], outcome: Any) -> Trace:
         tuple(tensor.array for tensor in outputs),
         tuple(tensor.storage.id for tensor in outputs),
         data_dependent=tuple(sorted(launch.steering)),
-        warnings=warnings,
+        warnings=[*launch.unwritten.values(), *warnings],
     )

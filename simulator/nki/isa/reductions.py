@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,13 @@ def tensor_reduce(
     if any(a % data.array.ndim == 0 for a in axes):
         raise refuse(
             "reduce-axis", "tensor_reduce over the partition axis", "use tensor_partition_reduce or a matmul"
+        )
+    left = data.array.size // math.prod(data.array.shape[a] for a in axes)
+    if dst.array.size != left:
+        raise refuse(
+            "reduce-axis",
+            f"tensor_reduce of {data.shape} over axis {axis} gives {left} elements, and dst is {dst.shape}",
+            f"axis 0 is the partitions, {data.ndim - 1} the last free dimension; fit axis or dst",
         )
     if computing(dst):
         values = folded(op, lift(data.array), axes)
