@@ -1,5 +1,7 @@
 """Kernels for the parts of the surface that public kernel libraries use; loaded by path."""
 
+from dataclasses import dataclass
+
 import nki
 import nki.isa as nisa
 import nki.language as nl
@@ -94,3 +96,73 @@ def revision(x):
     tile = nl.ndarray(x.shape, dtype=x.dtype, buffer=nl.sbuf)
     nisa.memset(dst=tile, value=nisa.get_nc_sub_version())
     return save(tile)
+
+
+@dataclass
+class Tiles(nl.NKIObject):
+    rows: int
+    unused: int
+    scale: float = 2.0
+    note = None
+
+
+@nki.jit
+def with_a_plan(x):
+    tiles = Tiles(rows=x.shape[0], note="any")
+    assert tiles.unused is None
+    assert tiles.note == "any"
+    tile = load(x)
+    nisa.tensor_scalar(dst=tile[0 : tiles.rows], data=tile, op0=nl.multiply, operand0=tiles.scale)
+    return save(tile)
+
+
+@nki.jit
+def countdown(x, count):
+    """Doubles x as often as count says, with a hardware loop on a register."""
+    tile, left = load(x), load(count)
+    register = nisa.register_alloc(left)
+    while register:
+        nisa.tensor_scalar(dst=tile, data=tile, op0=nl.multiply, operand0=2.0)
+        nisa.tensor_scalar(dst=left, data=left, op0=nl.subtract, operand0=1)
+        nisa.register_load(register, left)
+    return save(tile)
+
+
+@nki.jit
+def expert_or_nothing(weights, which):
+    """The block of weights that data names, or what was there before where it names none."""
+    index = load(which)
+    tile = nl.ndarray(weights.shape[1:], dtype=weights.dtype, buffer=nl.sbuf)
+    nisa.memset(dst=tile, value=7.0)
+    rows, width = tile.shape
+    chosen = weights.ap([[width, rows], [1, width]], scalar_offset=index, indirect_dim=0)
+    nisa.dma_copy(dst=tile, src=chosen, oob_mode=nisa.oob_mode.skip)
+    return save(tile)
+
+
+@nki.jit
+def gather_some(table, rows):
+    index = load(rows)
+    tile = nl.ndarray((rows.shape[0], table.shape[1]), dtype=table.dtype, buffer=nl.sbuf)
+    nisa.memset(dst=tile, value=0.0)
+    nisa.dma_copy(dst=tile, src=table.vector_select(0, index), oob_mode=nisa.oob_mode.skip)
+    return save(tile)
+
+
+@nki.jit
+def transposed(x):
+    """[A, B, C, D] to [D, B, C, A] as the DMA engines turn four dimensions."""
+    a, b, c, d = x.shape
+    tile = nl.ndarray((d, b, c, a), dtype=x.dtype, buffer=nl.sbuf)
+    nisa.dma_transpose(dst=tile, src=x)
+    return save(tile)
+
+
+@nki.jit
+def loads_before_use(x, tiles):
+    """Loads more than SBUF holds before it uses the first tile."""
+    out = nl.ndarray(x.shape, dtype=x.dtype, buffer=nl.shared_hbm)
+    loaded = [load(x) for _ in range(tiles)]
+    for tile in loaded:
+        nisa.dma_copy(dst=out, src=tile)
+    return out

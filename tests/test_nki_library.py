@@ -83,3 +83,43 @@ def test_a_reduction_in_two_parts_is_read_out_at_its_end() -> None:
 
 def test_the_silicon_is_its_first_revision() -> None:
     assert not run("revision", x=np.ones((2, 2), np.float32)).results[0].any()
+
+
+def test_a_dataclass_of_nki_takes_fewer_and_other_values_than_its_fields() -> None:
+    x = np.ones((4, 4), np.float32)
+    assert np.array_equal(run("with_a_plan", x=x).results[0], 2 * x)
+
+
+def test_a_while_loop_on_a_register_runs_until_data_says_zero() -> None:
+    trace = run("countdown", x=np.ones((2, 2), np.float32), count=np.array([[3]], np.int32))
+    assert np.array_equal(trace.results[0], np.full((2, 2), 8.0))
+    assert sum(i.call == "branch" for i in trace.cores[0]) == 4
+
+
+def test_an_address_outside_its_tensor_moves_nothing_when_it_may_be_skipped() -> None:
+    weights = RNG.standard_normal((3, 8, 4)).astype(np.float32)
+    chosen, skipped = (
+        run("expert_or_nothing", weights=weights, which=np.array([[n]], np.int32)) for n in (2, 9)
+    )
+    assert np.array_equal(chosen.results[0], weights[2])
+    assert np.array_equal(skipped.results[0], np.full((8, 4), 7.0))
+    moved = [[i.transfer.bytes for i in t.cores[0] if i.transfer] for t in (chosen, skipped)]
+    assert moved == [[4, 128, 128], [4, 0, 128]]
+
+
+def test_only_the_rows_a_gather_moves_are_counted() -> None:
+    table = RNG.standard_normal((6, 4)).astype(np.float32)
+    trace = run("gather_some", table=table, rows=np.array([[5], [-1], [0], [6]], np.int32))
+    assert np.array_equal(trace.results[0], np.stack([table[5], 0 * table[0], table[0], 0 * table[0]]))
+    assert [i.transfer.bytes for i in trace.cores[0] if i.transfer] == [16, 32, 64]
+
+
+@pytest.mark.parametrize("dtype", [ml_dtypes.bfloat16, np.float32])
+def test_four_dimensions_are_transposed_outermost_with_innermost(dtype: Any) -> None:
+    x = RNG.standard_normal((16, 2, 3, 8)).astype(dtype)
+    assert np.array_equal(run("transposed", x=x).results[0], x.transpose(3, 1, 2, 0))
+
+
+def test_loads_wait_for_memory_and_are_refused_only_when_one_use_needs_too_much() -> None:
+    trace = run("loads_before_use", x=np.ones((128, 8192), np.float32), tiles=9)
+    assert len(trace.cores[0]) == 18

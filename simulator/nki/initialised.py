@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from simulator.nki.storage import Storage
+from simulator.nki.storage import Scatter, Storage
 from simulator.nki.tensor import NkiTensor
 
 
@@ -17,7 +17,16 @@ def is_written(tensor: NkiTensor) -> bool:
         return True
     if storage.marks is None:
         return tensor.array.size == 0
+    if tensor.rows is not None:
+        return _are_marked(storage, tensor.rows)
     return bool(_marks_of(tensor).all())
+
+
+def _are_marked(storage: Storage, rows: Scatter) -> bool:
+    """Whether what an indirect view names inside the tensor was written; told for its own dtype only."""
+    if rows.flat.itemsize != storage.data.itemsize:
+        return True
+    return bool(_all_marks(storage)[rows.cells[rows.inside]].all())
 
 
 def mark_written(tensor: NkiTensor) -> None:

@@ -76,8 +76,8 @@ tile_size = _TileSize()
 class NKIObject:
     """Base of the plain objects a kernel passes around.
 
-    Of a dataclass, fields that are not given are None: public kernels leave out some that have no default,
-    and NKI compiles them.
+    A dataclass takes what NKI's compiler lets public kernels do: fields that are not given are None, and
+    attributes of the class that are no fields may be given.
     """
 
     def __new__(cls, *_arguments: Any, **_values: Any) -> NKIObject:
@@ -101,11 +101,16 @@ def _fill_missing(cls: Any) -> None:
         if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
     ]
 
+    fields = {field.name for field in order}
+
     def init(self: Any, *arguments: Any, **values: Any) -> None:
         for place, name in required:
             if place >= len(arguments):
                 values.setdefault(name, None)
+        others = {name: values.pop(name) for name in [*values] if name not in fields and hasattr(cls, name)}
         made(self, *arguments, **values)
+        for name, value in others.items():
+            setattr(self, name, value)
 
     cls.__init__ = init
 
@@ -168,7 +173,7 @@ def fori_loop(lower: Any, upper: Any, body_fun: Callable[[Any], Any], step: Any 
 def while_loop(init: isa.VirtualRegister, body_fun: Callable[[Any], Any]) -> None:
     """`state = body_fun(state)` while the register is not zero."""
     state = init
-    while int(state):
+    while state:
         state = body_fun(state)
 
 

@@ -88,6 +88,11 @@ class NkiTensor:
         return self.start // self.array.itemsize
 
     @property
+    def base_tensor(self) -> NkiTensor:
+        """The whole allocation; no documented name, public MX kernels read it of a reinterpreted weight."""
+        return NkiTensor(self.storage, self.storage.data, self.buffer)
+
+    @property
     def name(self) -> str:
         """Name of the allocation."""
         return self.storage.name

@@ -20,7 +20,7 @@ from simulator.nki.numerics import computing, lift, rounded, store
 from simulator.nki.ops import OPS
 from simulator.nki.rules import check_same_size, refuse
 from simulator.nki.storage import Scatter
-from simulator.nki.tensor import NkiTensor
+from simulator.nki.tensor import NkiTensor, Outside
 from simulator.nki.tracer import Handle, emit, free_elements
 from simulator.trace import Transfer
 
@@ -40,6 +40,8 @@ def dma_copy(
     name: str | None = None,
 ) -> Handle:
     """Copy between HBM and SBUF, casting where the dtypes differ; either side may be indirectly addressed."""
+    if oob_mode is Oob.skip and (isinstance(dst, Outside) or isinstance(src, Outside)):
+        return _skipped(dst, src, dge_mode, engine, name)
     check_same_size("dma_copy", dst, src)
     if src.storage.memory == "psum" or dst.storage.memory == "psum":
         raise refuse(
@@ -50,6 +52,18 @@ def dma_copy(
         _move(dst, src, oob_mode)
     left_open = Dge(dge_mode) is Dge.unknown and engine is Engine.unknown
     return _emit("dma_copy", "DMA_DIRECT2D", dst, (src,), mode, trigger, name, dge_open=left_open)
+
+
+def _skipped(dst: NkiTensor, src: NkiTensor, dge_mode: Dge | int, engine: Engine, name: str | None) -> Handle:
+    """A transfer whose address data put outside the tensor: it is issued, and moves nothing."""
+    mode, trigger = _resolved(dge_mode, engine, indirect=False)
+    queue = f"q{trigger.capitalize()}{QUEUE[mode]}"
+    ends = (src.storage.memory, dst.storage.memory)
+    transfer = Transfer(0, 1, 0.0, 0, *ends, mode, dynamic=True, queue=queue)  # type: ignore[arg-type]
+    handle = emit("dma_copy", "DMA_DIRECT2D", trigger, (), (), 0, name=name, transfer=transfer)
+    if handle.instruction is not None:
+        handle.instruction.reads = (*src.steered, *dst.steered)
+    return handle
 
 
 def _resolved(mode: Dge | int, engine: Engine, indirect: bool) -> tuple[str, str]:
@@ -98,7 +112,8 @@ def _emit(
     **attributes: Any,
 ) -> Handle:
     sides = (dst, *srcs)
-    size = dst.array.nbytes * len(srcs)
+    kept = min([float(t.rows.inside.mean()) for t in sides if t.rows is not None], default=1.0)
+    size = round(dst.array.nbytes * len(srcs) * kept)
     run = 2 if transpose else max(1, min(_contiguous(side) for side in sides))
     descriptors = max(1, size // run) if not transpose else max(1, size // 512)
     partitions = max((t.array.shape[0] for t in sides if t.storage.memory != "hbm"), default=0)

@@ -21,6 +21,11 @@ class VirtualRegister:
 
     __index__ = __int__
 
+    def __bool__(self) -> bool:
+        """`while register:` compares and branches."""
+        emit("branch", "COMPARE_BRANCH", "sync", (), (), 1)
+        return self.value != 0
+
 
 def register_alloc(x: Any = None) -> VirtualRegister:
     """A register, holding `x` (an integer or a [1, 1] tile) if given."""
