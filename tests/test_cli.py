@@ -393,7 +393,7 @@ def test_tune_shows_a_study_with_its_proposal(
 ) -> None:
     # A thread simulates at once; other processes would take longer to start than to simulate.
     monkeypatch.setattr("collectors.tuning.tune.open_pool", lambda _: ThreadPoolExecutor(1))
-    said = call("tune", "o_proj", "--budget", "2")
+    said = call("tune", "o_proj", "--variant", "interleaved", "--budget", "2")
     assert said.code == 0, said.err
     assert "interleaved (defaults)" in said.out
     shown = call("tune", "--show", "o_proj", "--json").json

@@ -25,6 +25,7 @@ from collectors.tuning.search import Search
 from collectors.tuning.subject import Subject, TuneRequest, name_of, planned, subject_of
 from collectors.tuning.tune import tune
 from kernels.parameters import Parameter
+from kernels.registry import PRESETS, resolve
 
 SPACE = (
     Parameter("pieces", (1, 2, 4), 4, "transfers"),
@@ -32,9 +33,11 @@ SPACE = (
 )
 
 
-def subject(slot: str = "o_proj", **asked: object) -> Subject:
+def subject(slot: str = "o_proj", variant: str | None = "interleaved", **asked: object) -> Subject:
+    """What a search varies; by default a small kernel, which a test simulates in a moment."""
     [prompt] = prompts([3], "trn3", None)
-    whole = {"slot": slot, "prompt": prompt, "seq_len": 640, "target": "trn3", "session": "s"} | asked
+    whole = {"slot": slot, "variant": variant, "prompt": prompt, "seq_len": 640, "target": "trn3"}
+    whole |= {"session": "s"} | asked
     return subject_of(TuneRequest(**whole))  # type: ignore[arg-type]
 
 
@@ -105,7 +108,7 @@ def test_a_second_search_adds_to_the_study_and_ends_when_all_is_tried(store: Sto
 
 @pytest.mark.usefixtures("in_threads")
 def test_what_the_machine_refuses_is_kept_with_the_rule_and_no_run(store: Store) -> None:
-    asked = subject("lm_head")
+    asked = subject("lm_head", "wide")
     study = loop.open_study(store, asked)
     large = {"columns": 2048, "buffers": 6, "queues": "both"}
     # The small cases of another variant: these take long, and the test is not about them.
@@ -169,8 +172,10 @@ def test_a_kernel_that_changed_is_another_study(store: Store, monkeypatch: pytes
 
 
 def test_the_slot_means_what_fills_it_in_the_tuned_preset() -> None:
-    asked = subject("lm_head", phase="prefill")
-    assert (asked.kernel.slot, asked.kernel.name, asked.phase) == ("lm_head", "tiles", "prefill")
+    for slot, phase in (("lm_head", "prefill"), ("router", "prefill"), ("o_proj", "decode")):
+        asked = subject(slot, None, phase=phase)
+        assert slot in asked.kernel.covers
+        assert asked.kernel in resolve(PRESETS["tuned"], phase)
     own = subject("o_proj")
     assert (own.kernel.name, own.phase) == ("interleaved", "decode")
     assert [row.phase for row in planned(own, {})] == ["decode"]
@@ -181,7 +186,7 @@ def test_the_slot_means_what_fills_it_in_the_tuned_preset() -> None:
     ("asked", "message"),
     [
         ({"variant": "baseline"}, "o_proj=baseline declares no parameters"),
-        ({"phase": "train"}, "slot 'o_proj' does not run in train"),
+        ({"phase": "train", "variant": None}, "slot 'o_proj' does not run in train"),
         ({"variant": "interleaved", "phase": "prefill"}, "o_proj=interleaved does not run in prefill"),
         ({"variant": "interleaved:pieces=2"}, "--variant interleaved:pieces=2 already has settings"),
     ],

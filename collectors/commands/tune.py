@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collectors.tuning.subject import Subject
 
 INTERRUPTED = 130
+FILLED = "In the tuned preset {slot} is filled by {by}, which is searched; --variant takes one of its own."
 
 
 def tune(
@@ -69,6 +70,8 @@ def tune(
         subject = _subject(slot, variant, phase, prompt, seq_len, target.value, lnc, seed)
         if confirm:
             _require_device()
+        if subject.kernel.slot != slot:
+            say(FILLED.format(slot=slot, by=f"{subject.kernel.slot}={subject.kernel.name}"))
         found = _search(store, subject, budget)
         if confirm:
             _confirm(store, subject, found, confirm)
