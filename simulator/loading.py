@@ -81,12 +81,14 @@ def _from_file(path: Path, further: tuple[str, ...]) -> ModuleType:
     folders = [root, path.parent, *(Path(folder).resolve() for folder in further)]
     with _importable(parts[0], folders), standing_in(folders) as stand_ins:
         _name_folders(root, parts[:-1])
-        return stand_ins.complete(lambda: _executed(path, ".".join(parts)))
+        return stand_ins.complete(lambda: _executed(path, parts))
 
 
-def _executed(path: Path, name: str) -> ModuleType:
-    if "." in name:
-        return importlib.import_module(name)
+def _executed(path: Path, parts: list[str]) -> ModuleType:
+    """The module of a file; a stem that holds a dot is no name Python could import it by."""
+    if len(parts) > 1 and "." not in path.stem:
+        return importlib.import_module(".".join(parts))
+    name = ".".join([*parts[:-1], path.stem.replace(".", "_")])
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None

@@ -122,6 +122,10 @@ def test_a_helper_in_another_folder_is_found_by_path_and_named_when_it_is_not(tm
     assert helper.resolve() in identity.sources(Path(file), (library,))
 
 
+def test_a_file_name_may_hold_a_dot(tmp_path: Path) -> None:
+    assert doubled(written(tmp_path / "kernel_90.92mfu.py", NKI, "FACTOR = 2.0", DOUBLE.format("pass")))
+
+
 def test_a_path_that_is_no_folder_is_a_usage_error(tmp_path: Path) -> None:
     file = written(tmp_path / "kernel.py", NKI, "FACTOR = 2.0", DOUBLE.format("pass"))
     place = ["profile", "--kernel", f"{file}::double", "--backend", "simulator"]
