@@ -12,6 +12,7 @@ from kernels.shapes import RANK, Situation
 from kernels.small_model import check_small_model
 from simulator.api import KernelRef, Simulation, simulate
 from simulator.nki.execute import execute
+from simulator.trace import Transfer
 
 Results = tuple[np.ndarray[Any, Any], ...]
 
@@ -91,12 +92,36 @@ def test_a_tuned_kernel_takes_less_time_than_the_baselines_it_covers(slot: str) 
     assert tuned < plain
 
 
-def test_the_prefetched_experts_move_the_same_weights_in_far_fewer_transfers() -> None:
-    def weight_transfers(simulation: Simulation) -> list[int]:
-        moved = [i.transfer for core in simulation.trace.cores for i in core if i.transfer is not None]
-        return [t.bytes for t in moved if t.dynamic]
+def dynamic_transfers(simulation: Simulation) -> list[Transfer]:
+    """Transfers whose address comes from data: for experts, their weights."""
+    moved = [i.transfer for core in simulation.trace.cores for i in core if i.transfer is not None]
+    return [t for t in moved if t.dynamic]
 
-    plain = weight_transfers(timed("experts_decode", "baseline", DECODE))
-    tuned = weight_transfers(timed("experts_decode", "prefetched", DECODE))
-    assert sum(plain) == sum(tuned) == 8 * 3 * 2048 * 192 * 2
+
+CHOSEN = 8 * 3 * 2048 * 192
+"""Weights of the eight experts of a token."""
+
+
+def test_the_prefetched_experts_move_the_same_weights_in_far_fewer_transfers() -> None:
+    plain = dynamic_transfers(timed("experts_decode", "baseline", DECODE))
+    tuned = dynamic_transfers(timed("experts_decode", "prefetched", DECODE))
+    assert sum(t.bytes for t in plain) == sum(t.bytes for t in tuned) == CHOSEN * 2
     assert len(tuned) * 4 < len(plain)
+
+
+def test_the_cores_of_the_expert_block_move_each_chosen_weight_once_in_long_runs() -> None:
+    moved = dynamic_transfers(timed("experts_decode", "block", DECODE))
+    assert sum(t.bytes for t in moved) == CHOSEN * 2
+    assert min(t.descriptor_bytes for t in moved) >= 2048
+
+
+def test_fp8_experts_move_half_of_the_bytes() -> None:
+    moved = [t for t in dynamic_transfers(timed("experts_decode", "fp8", DECODE)) if t.bytes > 4096]
+    assert sum(t.bytes for t in moved) == CHOSEN
+
+
+def test_attentions_weights_arrive_in_long_runs() -> None:
+    trace = timed("attention_decode", "block", DECODE).trace
+    large = [i.transfer for i in trace.cores[0] if i.transfer is not None and i.transfer.bytes > 1 << 18]
+    assert sum(t.bytes for t in large) == (2048 * 6 + 1024 * 8) * 128 * 2
+    assert min(t.descriptor_bytes for t in large) >= 2048
