@@ -166,3 +166,31 @@ def loads_before_use(x, tiles):
     for tile in loaded:
         nisa.dma_copy(dst=out, src=tile)
     return out
+
+
+@nki.jit
+def scatter_add(table, rows, values):
+    """Adds each row of values to the row of the table that data names."""
+    index, tile = load(rows), load(values)
+    width = table.shape[1]
+    place = table.ap([[width, rows.shape[0]], [1, width]], vector_offset=index, indirect_dim=0)
+    nisa.dma_compute(dst=place, srcs=[tile, place], reduce_op=nl.add)
+    return table
+
+
+@nki.jit
+def routed(x):
+    tile = load(x)
+    found = nl.ndarray((x.shape[0], x.shape[1] + 1), dtype=nl.int32, buffer=nl.sbuf)
+    nisa.memset(dst=found, value=5)
+    nisa.nonzero_with_count(dst=found, src=tile, index_offset=10)
+    return save(found)
+
+
+@nki.jit
+def best(x, n, k):
+    tile = load(x)
+    values = nl.ndarray((x.shape[0], k), dtype=nl.bfloat16, buffer=nl.sbuf)
+    places = nl.ndarray((x.shape[0], k), dtype=nl.uint32, buffer=nl.sbuf)
+    nisa.topk(val_dst=values, idx_dst=places, src=tile, n=n)
+    return save(values), save(places)

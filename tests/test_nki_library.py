@@ -123,3 +123,30 @@ def test_four_dimensions_are_transposed_outermost_with_innermost(dtype: Any) -> 
 def test_loads_wait_for_memory_and_are_refused_only_when_one_use_needs_too_much() -> None:
     trace = run("loads_before_use", x=np.ones((128, 8192), np.float32), tiles=9)
     assert len(trace.cores[0]) == 18
+
+
+def test_scattering_adds_to_the_rows_named_once() -> None:
+    table = RNG.standard_normal((6, 4)).astype(np.float32)
+    values = RNG.standard_normal((2, 4)).astype(np.float32)
+    expected = table.copy()
+    expected[[4, 1]] += values
+    found = run("scatter_add", table=table, rows=np.array([[4], [1]], np.int32), values=values).results[0]
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_nonzero_elements_are_found_on_every_16th_partition_alone() -> None:
+    x = np.zeros((32, 4), np.float32)
+    x[0, [1, 3]] = x[16, 2] = x[5, 0] = 1
+    found = run("routed", x=x).results[0]
+    assert found[0].tolist() == [11, 13, -1, -1, 2]
+    assert found[16].tolist() == [12, -1, -1, -1, 1]
+    assert (found[1:16] == 5).all()
+
+
+def test_the_largest_of_a_snake_through_16_partitions_come_ascending() -> None:
+    snake = RNG.permutation(48).astype(np.float32)
+    x = snake.reshape(3, 16).T.astype(ml_dtypes.bfloat16)
+    values, places = run("best", x=x, n=42, k=3).results
+    order = np.argsort(snake[:42])[-3:]
+    assert places[0].tolist() == places[15].tolist() == order.tolist()
+    assert values[7].astype(np.float32).tolist() == snake[order].tolist()

@@ -82,9 +82,7 @@ def _move(dst: NkiTensor, src: NkiTensor, oob: Oob) -> None:
     values = src.array
     if values.shape != dst.array.shape:
         values = values.reshape(dst.array.shape)
-    for side in (dst.rows, src.rows):
-        if side is not None and oob is Oob.error and not side.inside.all():
-            raise refuse("bounds", "an indirect transfer names a row outside its tensor", "use oob_mode.skip")
+    _check_inside(oob, dst, src)
     if dst.rows is not None:
         _scatter(dst, dst.rows, values)
     elif src.rows is not None:
@@ -92,6 +90,12 @@ def _move(dst: NkiTensor, src: NkiTensor, oob: Oob) -> None:
         dst.array[inside] = rounded(values[inside], dst.array.dtype)
     else:
         store(dst, lift(values) if values.dtype != dst.array.dtype else values)
+
+
+def _check_inside(oob: Oob, *sides: NkiTensor) -> None:
+    for side in sides:
+        if side.rows is not None and oob is Oob.error and not side.rows.inside.all():
+            raise refuse("bounds", "an indirect transfer names a row outside its tensor", "use oob_mode.skip")
 
 
 def _scatter(dst: NkiTensor, rows: Scatter, values: np.ndarray[Any, Any]) -> None:
@@ -180,10 +184,15 @@ def dma_compute(
     reduce_op: Any,
     scales: Sequence[float] | None = None,
     unique_indices: bool = True,
-    oob_mode: Oob = Oob.error,  # noqa: ARG001
+    oob_mode: Oob = Oob.error,
     name: str | None = None,
 ) -> Handle:
-    """dst = reduce over srcs of scale x src, by the DMA engines; an indirect dst accumulates."""
+    """dst = reduce over srcs of scale x src, by the DMA engines.
+
+    Scattering with read-modify-write names dst among the sources (NKI docs, nki.isa.dma_compute).
+    """
+    if not unique_indices:
+        raise refuse("unique-indices", "dma_compute with indices that repeat", "make them unique")
     check_same_size("dma_compute", dst, *srcs)
     fold = (OPS["add"] if reduce_op is None else reduce_op).compute
     parts = [
@@ -192,21 +201,12 @@ def dma_compute(
     total = parts[0]
     for part in parts[1:]:
         total = fold(total, part)
+    indirect = any(t.rows is not None for t in (dst, *srcs))
     if computing(dst):
+        _check_inside(oob_mode, dst, *srcs)
         if dst.rows is not None:
-            _accumulate(dst.rows, total, unique_indices)
+            _scatter(dst, dst.rows, total)
         else:
             store(dst, total)
-    mode, trigger = _resolved(
-        Dge.unknown if dst.rows is not None else Dge.none, Engine.unknown, dst.rows is not None
-    )
+    mode, trigger = _resolved(Dge.unknown if indirect else Dge.none, Engine.unknown, indirect)
     return _emit("dma_compute", "DMA_DIRECT2D", dst, tuple(srcs), mode, trigger, name)
-
-
-def _accumulate(rows: Scatter, values: np.ndarray[Any, Any], unique: bool) -> None:
-    cells, added = rows.cells[rows.inside], values[rows.inside]
-    if unique:
-        rows.flat[cells] = rounded(lift(rows.flat[cells]) + added, rows.flat.dtype)
-        return
-    for where, value in zip(cells, added, strict=True):
-        rows.flat[where] = rounded(lift(rows.flat[where]) + value, rows.flat.dtype)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from simulator.nki.isa.matmul import accumulates, into
-from simulator.nki.mx import is_packed, quantized, scale_rows, scaled
+from simulator.nki.mx import QUADRANT, SCALES_PER_QUADRANT, is_packed, quantized, scale_rows, scaled
 from simulator.nki.numerics import computing, flat
 from simulator.nki.rules import check_on_chip, check_partitions, refuse
 from simulator.nki.storage import Array
@@ -37,7 +37,13 @@ def quantize_mx(dst: NkiTensor, src: NkiTensor, dst_scale: NkiTensor, name: str 
         dst.array[...] = packed.reshape(dst.array.shape)
         _scale_bytes(dst_scale)[scale_rows(rows)] = scales
     return emit(
-        "quantize_mx", "QUANTIZE_MX", "vector", (dst, dst_scale), (src,), free_elements(src), name=name
+        "quantize_mx",
+        "QUANTIZE_MX",
+        "vector",
+        (dst, *_scale_tiles(dst_scale, rows)),
+        (src,),
+        free_elements(src),
+        name=name,
     )
 
 
@@ -64,7 +70,7 @@ def nc_matmul_mx(
         "MATMUL_MX",
         "tensor",
         (dst,),
-        (stationary, moving, stationary_scale, moving_scale),
+        (stationary, moving, *_scale_tiles(stationary_scale, rows), *_scale_tiles(moving_scale, rows)),
         width,
         name=name,
         macs=4 * rows * columns * width,
@@ -117,6 +123,11 @@ def _scale_bytes(scale: NkiTensor) -> Array:
     """[partitions, free] biased exponents, sharing the tile's memory."""
     view = scale.array.view(np.uint8)
     return view.reshape(view.shape[0], -1) if view.ndim != 2 else view
+
+
+def _scale_tiles(scale: NkiTensor, rows: int) -> tuple[NkiTensor, ...]:
+    """The partitions of a scale tile that hold scales: the first four of each quadrant."""
+    return tuple([scale[row : row + SCALES_PER_QUADRANT] for row in range(0, rows, QUADRANT)])
 
 
 def _operand(data: NkiTensor, scale: NkiTensor) -> Array:

@@ -17,6 +17,8 @@ from simulator.nki.tracer import Handle, emit, free_elements
 
 Pattern = Sequence[Sequence[int]]
 QUADRANT = 32
+GROUP = 16
+"""Partitions that one GpSimd core serves."""
 
 
 def _affine(pattern: Pattern, offset: int, multiplier: int, shape: tuple[int, ...]) -> Any:
@@ -183,13 +185,27 @@ def nc_match_replace8(
 
 
 def topk(val_dst: NkiTensor, idx_dst: NkiTensor, src: NkiTensor, n: int, name: str | None = None) -> Handle:
-    """The n largest per partition with their indices, on GpSimd (NKI 0.6)."""
+    """The largest of n elements that wind through 16 partitions, ascending, and where they were (NKI 0.6).
+
+    Element i of a group lies on its partition i % 16, column i // 16; every partition of the group gets what
+    the group's GpSimd core found.
+    """
     check_on_chip("topk", val_dst, idx_dst, src)
-    order = np.argsort(-flat(src), axis=1, kind="stable")[:, :n]
-    store(idx_dst, order)
+    values, count = flat(src), free_elements(val_dst)
+    if values.shape[0] % GROUP or not 1 <= count <= n <= values.shape[1] * GROUP:
+        raise refuse(
+            "topk-shape",
+            f"topk of {count} among {n} elements in {src.shape}",
+            "give it 16 partitions or a multiple, and n elements that lie in them",
+        )
+    groups = (
+        values.reshape(-1, GROUP, values.shape[1]).transpose(0, 2, 1).reshape(-1, values.shape[1] * GROUP)
+    )
+    order = np.argsort(-groups[:, :n], axis=1, kind="stable")[:, count - 1 :: -1]
+    store(idx_dst, np.repeat(order, GROUP, axis=0))
     if computing(val_dst):
-        store(val_dst, np.take_along_axis(flat(src), order, axis=1))
-    return emit("topk", "TOPK", "gpsimd", (val_dst, idx_dst), (src,), free_elements(src), name=name, n=n)
+        store(val_dst, np.repeat(np.take_along_axis(groups, order, axis=1), GROUP, axis=0))
+    return emit("topk", "TOPK", "gpsimd", (val_dst, idx_dst), (src,), n, name=name, n=count)
 
 
 def local_gather(
@@ -257,16 +273,17 @@ def nc_stream_shuffle(
 def nonzero_with_count(
     dst: NkiTensor, src: NkiTensor, index_offset: int = 0, padding_val: int = -1, name: str | None = None
 ) -> Handle:
-    """Indices of the nonzero elements per partition, then padding, and their count in the last element."""
+    """Indices of the nonzero elements, then padding, and their count last: on every 16th partition alone."""
     check_on_chip("nonzero_with_count", dst, src)
-    width = free_elements(dst)
-    result = np.full((dst.array.shape[0], width), padding_val, np.int64)
-    for row, values in enumerate(flat(src)):
-        where = np.flatnonzero(values)[: width - 1]
-        result[row, : len(where)] = where + index_offset
-        result[row, -1] = np.count_nonzero(values)
-    store(dst, result)
-    return emit("nonzero_with_count", "NONZERO", "gpsimd", (dst,), (src,), free_elements(src), name=name)
+    first = range(0, src.array.shape[0], GROUP)
+    reads, writes = (tuple([t[row : row + 1] for row in first]) for t in (src, dst))
+    for source, target in zip(reads, writes, strict=True):
+        where = np.flatnonzero(source.array)
+        result = np.full(free_elements(target), padding_val, np.int64)
+        result[: len(where)] = where + index_offset
+        result[-1] = len(where)
+        store(target, result)
+    return emit("nonzero_with_count", "NONZERO", "gpsimd", writes, reads, free_elements(src), name=name)
 
 
 def sequence_bounds(dst: NkiTensor, segment_ids: NkiTensor, name: str | None = None) -> Handle:
