@@ -75,7 +75,7 @@ def add_block_weights(
 
     `layers.N.self_attn.qkv_by_core` [2 ranks, hidden, columns] and `...o_proj_by_core` [2 ranks, 128, heads,
     tiles, 128] in bf16; cut over ranks along the first dimension. `join` is `torch.concatenate`. Prefill
-    keeps using the checkpoint's weights, so they are held twice: 9.6 MB a layer and rank more for
+    keeps using the checkpoint's weights, so they are held twice: 10.5 MB a layer and rank more for
     Qwen3-30B-A3B.
     """
     for index in range(layers):
