@@ -31,8 +31,8 @@ def moe_decode(
     The row stays column-major in SBUF from the norm through the router to every expert's gate and up, and
     expert ids go from top-8 into transfer addresses, before softmax and 1 / rms are known, so nothing between
     the residual and the answer touches HBM. Both cores route, which costs less than telling each other, and
-    then fetch four experts each. Weights move past the token. Bound by the tensor engine, which they take
-    half longer than HBM does, after a serial prologue in which no expert can be fetched. It loses to `block`
+    then fetch four experts each. Weights move past the token. Bound by HBM and the tensor engine alike, after
+    a serial prologue in which no expert can be fetched and before a sum over the cores. It loses to `block`
     where stationary tiles load behind the matmul before.
     """
     core, cores = core_of()
