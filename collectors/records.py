@@ -22,14 +22,27 @@ ENGINE_NAMES = ("tensor", "vector", "scalar", "gpsimd", "sync", "dma")
 
 
 @dataclass(frozen=True, slots=True)
+class Scan:
+    """Rows of a table still in parquet files: there may be too many to hold, so the store reads as it writes.
+
+    `query` is SQL of DuckDB for the rows, in the store's names and types; it reads `files` and nothing else.
+    """
+
+    query: str
+    columns: tuple[str, ...]
+    rows: int
+    files: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Profile:
     """One distinct execution of one kernel (or NEFF), shared by every run whose content hash it matches.
 
     `profile_id` is the SHA-256 of what determines it. `low_ns`/`high_ns` bound `duration_ns`;
     `interval_basis` says what earned them. `engines` is active time over duration per name of
     `ENGINE_NAMES`. `tables` are rows in Neuron Explorer's vocabulary (schema 7.4.0): Instruction,
-    ActiveTime, DmaPacketAggregated, DmaPacket, DmaQueuesInfo, Flow, Warning. `raw` keeps a profiler's own
-    summary untranslated.
+    ActiveTime, DmaPacketAggregated, DmaPacket, DmaQueuesInfo, Flow, Warning. `scans` are further tables whose
+    files must stay until the profile is stored. `raw` keeps a profiler's own summary untranslated.
     """
 
     profile_id: str
@@ -59,6 +72,7 @@ class Profile:
     data_dependent: str = ""
     raw: Mapping[str, Any] = field(default_factory=dict)
     tables: Mapping[str, pa.Table] = field(default_factory=dict)
+    scans: Mapping[str, Scan] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

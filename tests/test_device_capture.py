@@ -13,7 +13,7 @@ from standin.machine import behave, machine
 from standin.tool import make_neff
 
 from collectors.device.bench import bench
-from collectors.device.capture import collect
+from collectors.device.capture import collect, tidy
 from collectors.device.failures import PhaseError
 from collectors.device.graphs import shot_of
 from collectors.device.host import Host
@@ -150,7 +150,9 @@ def test_artifacts_are_the_second_executions_with_their_hashes(run: Run) -> None
     assert any("zero-filled inputs" in warning for warning in run.warnings)
 
 
-def test_intermediate_files_are_removed_and_logs_kept(run: Run) -> None:
+def test_intermediate_files_are_removed_once_stored_and_logs_kept(shared: tuple[Bed, Run]) -> None:
+    bed, run = shared
+    tidy(run, bed.settings)
     folder = next(Path(file.path).parent for file in run.artifacts if file.kind == "ntff")
     assert not (folder / "tables").exists()
     assert not list((folder / "inspect").rglob("*.ntff"))

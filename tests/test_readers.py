@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from collectors.errors import UnreadableInput
 from collectors.readers import read
+from collectors.store.door import Store
 
 SHARED = Path(__file__).parents[2] / "shared" / "profiles"
 RECORD = {
@@ -90,8 +91,14 @@ def test_a_folder_of_split_tables_is_one_profile(tmp_path: Path) -> None:
         pq.write_table(pa.Table.from_pylist([row]), tmp_path / f"Instruction_{part}.parquet")
     pq.write_table(pa.Table.from_pylist([{"total_time": 1e-6}]), tmp_path / "Summary.parquet")
     run, found = profile(tmp_path)
+    store = Store(tmp_path / "runs.db")
+    store.save(run)
+    rows = store.table(found.profile_id, "Instruction")
     assert run.launches[0].time_ns == 450
-    assert found.tables["Instruction"]["idx"].to_pylist() == [0, 1]
+    assert rows.select(["idx", "start_ts"]).to_pylist() == [
+        {"idx": 0, "start_ts": 0},
+        {"idx": 1, "start_ts": 400},
+    ]
 
 
 def test_a_summary_table_with_only_its_header_is_unfinished(tmp_path: Path) -> None:

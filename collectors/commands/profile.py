@@ -228,8 +228,8 @@ def _simulated(work: Sequence[ProfileRequest] | KernelRequest) -> list[Run]:
 
 
 def _measured(work: Sequence[ProfileRequest] | KernelRequest, contest_dir: Path | None) -> Iterator[Run]:
-    """Each run as soon as it is measured, so that a later failure loses none before it."""
-    from collectors.device.capture import collect
+    """Each run as soon as it is measured, so that a later failure loses none; tidied once stored."""
+    from collectors.device.capture import collect, tidy
     from collectors.device.kernel import collect_kernel
     from collectors.device.settings import settings_from
 
@@ -245,7 +245,9 @@ def _measured(work: Sequence[ProfileRequest] | KernelRequest, contest_dir: Path 
             yield collect_kernel(work, settings=settings, report=report)
             return
         for request in work:
-            yield collect(request, settings=settings, report=report)
+            run = collect(request, settings=settings, report=report)
+            yield run
+            tidy(run, settings)
 
 
 def _show(runs: Sequence[Run], *, json: bool, several: bool) -> None:

@@ -46,6 +46,8 @@ def collect(
 ) -> Run:
     """Profile one prompt on this machine's device and return the run, not yet stored.
 
+    Its profiles' rows are still in files: `tidy` removes those once the run is stored.
+
     Raises `DeviceError` (`PhaseError` with the phase and its log when a pass fails) and `UsageError`.
     """
     machine = host or Host()
@@ -67,10 +69,13 @@ def collect(
     if not measured.e2e_ns:
         raise phase_failed("generate", "The model generated nothing under the clock.")
     found = _profile(job, measured, heard, read)
-    run = measured_run(job, heard, measured, found, phases, time.monotonic() - started)
-    if not chosen.keep:
-        _tidy(job.run_folder, {Path(file.path) for file in run.artifacts})
-    return run
+    return measured_run(job, heard, measured, found, phases, time.monotonic() - started)
+
+
+def tidy(run: Run, settings: Settings) -> None:
+    """Remove what a stored run was read from; logs, specs and the run's artifacts stay."""
+    if not settings.keep:
+        _remove(settings.work / "runs" / run.run_id, {Path(file.path) for file in run.artifacts})
 
 
 def _require(request: ProfileRequest, settings: Settings, host: Host) -> None:
@@ -176,8 +181,7 @@ def _read_graph(
     )
 
 
-def _tidy(folder: Path, kept: Set[Path]) -> None:
-    """Remove what has been imported or was never read; logs, specs and the run's artifacts stay."""
+def _remove(folder: Path, kept: Set[Path]) -> None:
     discard(folder / "tables")
     for path in sorted((folder / "inspect").rglob("*"), reverse=True):
         if path.is_dir() and not any(path.iterdir()):

@@ -92,7 +92,7 @@ def shot_of(
 
 
 def read_shot(shot: Shot, tool: Tool, folder: Path, report: Report, read: Read | None = None) -> GraphProfile:
-    """Process a shot and read it; tables are removed once read, the NEFF and the NTFF stay as artifacts."""
+    """Process a shot and read it; its rows stay in the tables until the run is stored."""
     label = f"{shot.graph.phase} {shot.graph.bucket}"
     done = process(
         tool,

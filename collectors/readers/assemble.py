@@ -13,8 +13,9 @@ from collectors.readers import identities
 from collectors.readers.files import digest
 from collectors.readers.machines import Family, family_of
 from collectors.readers.normalise import Field, as_table, normalise, number, release
+from collectors.readers.parquet_scans import placed
 from collectors.readers.reading import Reading
-from collectors.readers.rows import active_ns, from_rows, moved
+from collectors.readers.rows import active_ns, count, from_rows
 from collectors.records import ENGINE_NAMES, Artifact, Launch, Profile, Run
 
 NEWEST = (2, 33)
@@ -42,7 +43,7 @@ def run_of(reading: Reading, artifacts: tuple[Artifact, ...]) -> Run:
     fields = normalise(reading.summary, reading.version, reading.fp32_flops)
     duration, basis = _duration(reading, fields)
     profile = _profile(reading, fields, family, cores, duration, basis)
-    wrong = identities.disagreements(reading.summary, family, cores, from_rows(reading))
+    wrong = identities.disagreements(reading.summary, family, cores, from_rows(reading.rows))
     said = (*reading.notes, *_unsaid(reading, family, basis), *(each.sentence for each in wrong))
     return Run(
         run_id=digest("import", reading.identity)[:32],
@@ -126,7 +127,7 @@ def _profile(
     basis: str,
 ) -> Profile:
     flops, transposed = _value(fields, "hardware_flops"), _value(fields, "transpose_flops") or 0.0
-    transfers = _value(fields, "dma_transfer_count") or moved(reading.tables)
+    transfers = _value(fields, "dma_transfer_count") or count(reading.rows, "DmaPacketAggregated")
     sizes = [
         _value(fields, f"{kind}_dma_size") for kind in ("static", "software_dynamic", "hardware_dynamic")
     ]
@@ -163,6 +164,7 @@ def _profile(
         tool_version=reading.version,
         raw={"summary": dict(reading.summary), "constants": dict(reading.constants)} | _necessary(fields),
         tables=_tables(reading, fields),
+        scans=placed(reading.scans, reading.window_ns[0] if reading.window_ns else 0),
     )
 
 
@@ -191,7 +193,7 @@ def _shifted(rows: pa.Table, origin: int) -> pa.Table:
 def _engines(reading: Reading, fields: Mapping[str, Field], duration: int) -> dict[str, float | None]:
     """Active time over execution time; from rows cut to the execution, else the summary's, at most 1."""
     found: dict[str, float | None] = {}
-    rows = active_ns(reading.tables, reading.window_ns)
+    rows = active_ns(reading.rows, reading.window_ns)
     for engine in ENGINE_NAMES:
         name = "dma_active_time" if engine == "dma" else f"{engine}_engine_active_time"
         spent = rows[engine] if engine in rows else _value(fields, name)

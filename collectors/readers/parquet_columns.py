@@ -88,15 +88,14 @@ _SPELLED = {
 }
 """Engines are lower case in one table and not in another; a source location is a list as text."""
 
-_PROGRAM_ORDER = "row_number() OVER (PARTITION BY coalesce({core}, 0) ORDER BY start_ts, end_ts) - 1 AS idx"
 
+def projection(table: str, has: frozenset[str], scan: str, places: str) -> str:
+    """SQL of `table`'s rows in the store's columns, from a scan that has the columns `has`.
 
-def projection(table: str, has: frozenset[str], scan: str) -> str:
-    """SQL of `table`'s rows in the store's columns, from a scan that has the columns `has`."""
+    `places` are further columns that tell rows apart.
+    """
     columns = [_column(table, name, type_, has) for name, type_ in TABLES[table].items()]
-    if table == "Instruction":
-        columns.append(_PROGRAM_ORDER.format(core="pcore_idx" if "pcore_idx" in has else "0"))
-    return f"SELECT {', '.join(columns)} FROM {scan}"  # noqa: S608 (own names)
+    return f"SELECT {', '.join(columns)}, {places} FROM {scan}"  # noqa: S608 (own names)
 
 
 def _column(table: str, name: str, type_: str, has: frozenset[str]) -> str:

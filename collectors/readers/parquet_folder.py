@@ -1,4 +1,4 @@
-"""A folder of Neuron Explorer's parquet tables, schema 7.4.0, through DuckDB: no row becomes a Python object.
+"""A folder of Neuron Explorer's parquet tables, schema 7.4.0. Rows stay in their files until they are stored.
 
 A table may be split (`Instruction_0.parquet`, ...). One that is missing or has no rows means that nothing of
 its kind happened, except Summary, which is written last: without its row the processing has not finished.
@@ -7,15 +7,15 @@ its kind happened, except Summary, which is written last: without its row the pr
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import duckdb
-import pyarrow as pa
 
 from collectors.errors import UnreadableInput
-from collectors.readers.parquet_columns import TABLES, projection
+from collectors.readers.parquet_columns import TABLES
+from collectors.readers.parquet_scans import Files, Scans, scan_of, source
 from collectors.readers.reading import Reading
 from collectors.readers.rows import window
 
@@ -30,8 +30,6 @@ ABOUT = (
 PROCESS = "process the profile anew and let it finish (neuron-explorer view --ingest-only)"
 
 _NAME = re.compile(r"(?P<table>[A-Za-z]+?)(?:_\d+)?\.parquet")
-
-Files = Mapping[str, Sequence[str]]
 
 
 def parquet_files(folder: Path) -> list[Path]:
@@ -48,6 +46,7 @@ def read_parquet_folder(folder: Path, identity: str) -> list[Reading]:
             files.setdefault(found["table"], []).append(str(path))
     try:
         with duckdb.connect(":memory:") as connection:
+            connection.execute("SET enable_progress_bar = false")
             return [_reading(connection, folder, files, identity)]
     except duckdb.Error as error:
         said = str(error).strip().splitlines()[0]
@@ -60,9 +59,13 @@ def _reading(connection: duckdb.DuckDBPyConnection, folder: Path, files: Files, 
     summary = _single(connection, folder, files, "Summary")
     if not summary or not summary.get("total_time"):
         raise UnreadableInput(f"{folder} has no row in Summary: its processing has not finished", PROCESS)
-    tables = {name: rows for name in TABLES if (rows := _rows(connection, files, name)) is not None}
-    notes = [f"The profiler warns: {text}" for text in _messages(tables)]
-    if "Instruction" not in tables:
+    scans = {
+        name: scan
+        for name in TABLES
+        if name in files and (scan := scan_of(connection, name, files[name])) is not None
+    }
+    notes = [f"The profiler warns: {text}" for text in _messages(connection, scans)]
+    if "Instruction" not in scans:
         notes.append("The folder has no rows of instructions: only the summary is known.")
     version = metadata.get("explorer_version")
     about = {name: metadata[name] for name in ABOUT if metadata.get(name)}
@@ -72,8 +75,8 @@ def _reading(connection: duckdb.DuckDBPyConnection, folder: Path, files: Files, 
         format="parquet folder",
         summary={**about, **({"profiler_version": version} if version else {}), **summary},
         constants=metadata,
-        tables=tables,
-        window_ns=window(tables),
+        scans=scans,
+        window_ns=window(scans),
         notes=tuple(notes),
     )
 
@@ -84,7 +87,7 @@ def _single(
     """The only row of a table without its NULLs; None when there is no row."""
     if name not in files:
         return None
-    rows = _arrow(connection, f"FROM {_scan(files[name])} LIMIT 2").to_pylist()
+    rows = connection.sql(f"FROM {source(files[name])} LIMIT 2").to_arrow_table().to_pylist()
     if len(rows) > 1:
         raise UnreadableInput(
             f"{folder} has tables of more than one profile", "import the folder of each profile"
@@ -101,34 +104,8 @@ def _check_schema(folder: Path, metadata: Mapping[str, Any]) -> None:
         )
 
 
-def _rows(connection: duckdb.DuckDBPyConnection, files: Files, name: str) -> pa.Table | None:
-    """A table in the store's columns; None when it is missing or empty."""
-    if name not in files:
-        return None
-    described = connection.execute(f"DESCRIBE SELECT * FROM {_scan(files[name])}").fetchall()  # noqa: S608
-    query = projection(name, frozenset(row[0] for row in described), _scan(files[name]))
-    if name == "DmaPacketAggregated" and "DmaPacket" in files:
-        query = _with_descriptors(query, _scan(files["DmaPacket"]))
-    rows = _arrow(connection, query)
-    return rows if rows.num_rows else None
-
-
-def _with_descriptors(transfers: str, packets: str) -> str:
-    counts = (
-        f"SELECT packet_aggregation_id::VARCHAR AS id, count(*) AS descriptors FROM {packets} GROUP BY ALL"  # noqa: S608
-    )
-    return f"SELECT t.*, c.descriptors FROM ({transfers}) t LEFT JOIN ({counts}) c USING (id)"  # noqa: S608
-
-
-def _arrow(connection: duckdb.DuckDBPyConnection, query: str) -> pa.Table:
-    return connection.sql(query).to_arrow_table()
-
-
-def _scan(files: Sequence[str]) -> str:
-    listed = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
-    return f"read_parquet([{listed}], union_by_name = true)"
-
-
-def _messages(tables: Mapping[str, pa.Table]) -> list[str]:
-    rows = tables.get("Warning")
-    return [] if rows is None else list(dict.fromkeys(rows["message"].to_pylist()))
+def _messages(connection: duckdb.DuckDBPyConnection, scans: Scans) -> list[str]:
+    if "Warning" not in scans:
+        return []
+    found = connection.sql(f"SELECT DISTINCT message FROM ({scans['Warning'].query}) ORDER BY 1 LIMIT 100")  # noqa: S608
+    return [message for (message,) in found.fetchall()]

@@ -8,14 +8,19 @@ from typing import Any
 
 import pyarrow as pa
 
+from collectors.records import Scan
+
+Rows = Mapping[str, pa.Table | Scan]
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:
     """One profile as its file tells it: the untranslated summary, and rows in the store's columns.
 
     `window_ns` is (first start, last end) of the rows that execution time counts, on the profile's own clock;
-    None without rows. `tables` still carry the profile's own clock. `fp32_flops` are the FLOPs of matrix
-    multiplications in fp32 passes. `constants` is the profiler's own Metadata.
+    None without rows. `tables`, and `scans` of tables that stay in their files, still carry the profile's own
+    clock; `placed(scans, origin_ns)` is what the store is to read of them. `fp32_flops` are the FLOPs of
+    matrix multiplications in fp32 passes. `constants` is the profiler's own Metadata.
     """
 
     identity: str
@@ -24,9 +29,15 @@ class Reading:
     summary: Mapping[str, Any]
     constants: Mapping[str, Any] = field(default_factory=dict)
     tables: Mapping[str, pa.Table] = field(default_factory=dict)
+    scans: Mapping[str, Scan] = field(default_factory=dict)
     window_ns: tuple[int, int] | None = None
     fp32_flops: int | None = None
     notes: tuple[str, ...] = ()
+
+    @property
+    def rows(self) -> Rows:
+        """Every table, wherever its rows are; `collectors.readers.sql.asking` answers SQL over them."""
+        return {**self.tables, **self.scans}
 
     @property
     def version(self) -> str:

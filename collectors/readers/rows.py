@@ -10,49 +10,51 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from collectors.readers.opcodes import NOT_EXECUTION
-from collectors.readers.reading import Reading
-from collectors.records import ENGINE_NAMES
+from collectors.readers.reading import Rows
+from collectors.readers.sql import asking
+from collectors.records import ENGINE_NAMES, Scan
 
-Tables = Mapping[str, pa.Table]
 BYTE_FIELDS = tuple(
     f"{memory}_{way}_bytes" for memory in ("hbm", "sbuf", "psum") for way in ("read", "write")
 )
+_CONTROL = ", ".join(f"'{opcode}'" for opcode in sorted(NOT_EXECUTION))
+_WORKING = {
+    "Instruction": f"SELECT start_ts, end_ts FROM Instruction WHERE opcode NOT IN ({_CONTROL})",  # noqa: S608
+    "DmaPacketAggregated": "SELECT start_ts, end_ts FROM DmaPacketAggregated WHERE semaphore_id <> '-1'",
+}
+"""Rows that are execution: opcodes of sequencing do not count, nor DMA that nobody waits for."""
 
 
-def window(tables: Tables) -> tuple[int, int] | None:
+def window(rows: Rows) -> tuple[int, int] | None:
     """First start and last end of instructions that do work and of transfers somebody waits for, in ns.
 
     nki-library's ActiveInferenceTime: opcodes of sequencing do not count, nor DMA without a semaphore.
     """
-    ranges = []
-    rows = tables.get("Instruction")
-    if rows is not None and rows.num_rows:
-        ranges.append(_working(rows))
-    moves = tables.get("DmaPacketAggregated")
-    if moves is not None and moves.num_rows and "semaphore_id" in moves.column_names:
-        ranges.append(moves.filter(pc.not_equal(pc.fill_null(moves["semaphore_id"], "-1"), "-1")))
-    ranges = [each for each in ranges if each.num_rows]
-    if not ranges:
+    parts = [query for name, query in _WORKING.items() if name in rows]
+    if not parts:
         return None
-    first = min(pc.min(each["start_ts"]).as_py() for each in ranges)
-    last = max(pc.max(each["end_ts"]).as_py() for each in ranges)
-    return (first, last) if last > first else None
+    with asking(rows) as ask:
+        [found] = ask(
+            f"SELECT min(start_ts) AS first, max(end_ts) AS last FROM ({' UNION ALL '.join(parts)})"  # noqa: S608
+        ).to_pylist()
+    first, last = found["first"], found["last"]
+    return (first, last) if first is not None and last is not None and last > first else None
 
 
-def active_ns(tables: Tables, bounds: tuple[int, int] | None) -> dict[str, float]:
+def active_ns(rows: Rows, bounds: tuple[int, int] | None) -> dict[str, float]:
     """Time each engine, and DMA, is active within the execution; engines without rows are not named."""
     if bounds is None:
         return {}
-    found: dict[str, float] = {}
-    rows = tables.get("ActiveTime")
-    if rows is not None and rows.num_rows:
-        for engine in ENGINE_NAMES[:-1]:
-            mine = rows.filter(pc.equal(rows["engine"], engine))
-            found[engine] = union_ns(mine, bounds)
-    packets = _packets(tables)
-    if packets is not None:
-        found["dma"] = union_ns(packets, bounds)
-    return found
+    moved = next((name for name in ("DmaPacket", "DmaPacketAggregated") if count(rows, name)), None)
+    with asking(rows) as ask:
+        spans = {
+            engine: f"SELECT start_ts, end_ts FROM ActiveTime WHERE engine = '{engine}'"  # noqa: S608
+            for engine in ENGINE_NAMES[:-1]
+            if count(rows, "ActiveTime")
+        }
+        if moved:
+            spans["dma"] = f"SELECT start_ts, end_ts FROM {moved}"  # noqa: S608 (own names)
+        return {engine: union_ns(ask(query), bounds) for engine, query in spans.items()}
 
 
 def union_ns(rows: pa.Table, bounds: tuple[int, int]) -> float:
@@ -75,7 +77,7 @@ def in_program_order(rows: pa.Table) -> pa.Table:
     return rows.append_column("idx", pa.array(np.arange(len(cores)) - first, pa.int64()))
 
 
-def longest_gap_ns(tables: Tables, bounds: tuple[int, int]) -> int:
+def longest_gap_ns(tables: Mapping[str, pa.Table], bounds: tuple[int, int]) -> int:
     """The longest stretch of the execution in which no engine computes and no packet moves."""
     spans = [tables[name].select(["start_ts", "end_ts"]) for name in ("DmaPacket",) if name in tables]
     spans.append(_working(tables["Instruction"]).select(["start_ts", "end_ts"]))
@@ -86,39 +88,27 @@ def longest_gap_ns(tables: Tables, bounds: tuple[int, int]) -> int:
     return int(np.max(start[1:] - end[:-1], initial=0))
 
 
-def moved(tables: Tables) -> int | None:
-    """Number of transfers; None when no row tells."""
-    rows = tables.get("DmaPacketAggregated")
-    return rows.num_rows if rows is not None and rows.num_rows else None
+def count(rows: Rows, name: str) -> int:
+    """Number of rows of a table, 0 when there is none."""
+    found = rows.get(name)
+    return 0 if found is None else found.rows if isinstance(found, Scan) else int(found.num_rows)
 
 
-def from_rows(reading: Reading) -> dict[str, float]:
+def from_rows(rows: Rows) -> dict[str, float]:
     """Fields of the summary recomputed from rows: bytes by memory, instructions by engine."""
-    rows = reading.tables.get("Instruction")
-    if rows is None or not rows.num_rows:
+    if not count(rows, "Instruction"):
         return {}
-    found = {
-        name: float(total)
-        for name in BYTE_FIELDS
-        if name in rows.column_names and (total := pc.sum(rows[name]).as_py()) is not None
-    }
-    counts = pc.value_counts(rows["opcode"])
-    by_opcode = {each["values"]: each["counts"] for each in counts.to_pylist()}
-    return found | {"matmul_instruction_count": float(by_opcode.get("MATMUL", 0))}
+    sums = ", ".join(f"sum({name}) AS {name}" for name in BYTE_FIELDS)
+    with asking(rows) as ask:
+        [found] = ask(
+            f"SELECT {sums}, count(*) FILTER (opcode = 'MATMUL') AS matmul_instruction_count FROM Instruction"  # noqa: S608
+        ).to_pylist()
+    return {name: float(total) for name, total in found.items() if total is not None}
 
 
 def _working(rows: pa.Table) -> pa.Table:
     rows = rows.select(["opcode", "start_ts", "end_ts"])
     return rows.filter(pc.invert(pc.is_in(rows["opcode"], pa.array(sorted(NOT_EXECUTION)))))
-
-
-def _packets(tables: Tables) -> pa.Table | None:
-    found = [
-        tables[name]
-        for name in ("DmaPacket", "DmaPacketAggregated")
-        if name in tables and tables[name].num_rows
-    ]
-    return found[0] if found else None
 
 
 def _column(rows: pa.Table, name: str) -> npt.NDArray[np.int64]:

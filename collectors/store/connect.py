@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,17 +24,19 @@ CONFIG: dict[str, str | bool | int | float | list[str]] = {"enable_external_acce
 
 
 @contextmanager
-def connection(path: Path, *, read_only: bool, patience_s: float) -> Iterator[duckdb.DuckDBPyConnection]:
+def connection(
+    path: Path, *, read_only: bool, patience_s: float, files: Sequence[str] = ()
+) -> Iterator[duckdb.DuckDBPyConnection]:
     """An open connection, closed again on the way out; a writer's first one creates the file.
 
-    Statements cannot reach other files. Raises `StoreError`.
+    Statements cannot reach other files than `files`. Raises `StoreError`.
     """
     deadline = Deadline(patience_s)
     try:
         with shared_or_exclusive(path, exclusive=not read_only, deadline=deadline):
             if not read_only and is_missing(path):
                 _create(path)
-            opened = _connect(path, read_only=read_only, deadline=deadline)
+            opened = _connect(path, read_only=read_only, files=files, deadline=deadline)
             try:
                 yield opened
             finally:
@@ -50,16 +52,27 @@ def connection(path: Path, *, read_only: bool, patience_s: float) -> Iterator[du
         ) from None
 
 
-def _connect(path: Path, *, read_only: bool, deadline: Deadline) -> duckdb.DuckDBPyConnection:
+def _connect(
+    path: Path, *, read_only: bool, files: Sequence[str], deadline: Deadline
+) -> duckdb.DuckDBPyConnection:
     while True:
         try:
-            return duckdb.connect(str(path), read_only=read_only, config=CONFIG)
+            return _open(path, read_only=read_only, files=files)
         except duckdb.Error as error:
             if not _locked(error):
                 raise
             if deadline.passed:
                 raise _busy(path, _holder(error)) from None
             deadline.wait()
+
+
+def _open(path: Path, *, read_only: bool, files: Sequence[str]) -> duckdb.DuckDBPyConnection:
+    opened = duckdb.connect(str(path), read_only=read_only, config={} if files else CONFIG)
+    opened.execute("SET enable_progress_bar = false")
+    if files:  # can only be named once the database is open, and before access is taken away
+        opened.execute("SET allowed_paths = ?", [list(files)])
+        opened.execute("SET enable_external_access = false")
+    return opened
 
 
 def is_missing(path: Path) -> bool:

@@ -53,15 +53,15 @@ class Store:
             yield opened
 
     @contextmanager
-    def writing(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """The only connection to the file while it lasts."""
-        with connection(self.path, read_only=False, patience_s=self.patience_s) as opened:
+    def writing(self, files: Sequence[str] = ()) -> Iterator[duckdb.DuckDBPyConnection]:
+        """The only connection to the file while it lasts; its statements may read `files` too."""
+        with connection(self.path, read_only=False, patience_s=self.patience_s, files=files) as opened:
             migrate.migrate(opened, self.path)
             yield opened
 
     def save(self, run: Run) -> None:
-        """Write a run whole, or not at all."""
-        with self.writing() as opened:
+        """Write a run whole, or not at all. Raises `UnreadableInput` when a file of its scans is damaged."""
+        with self.writing(write.files_of(run)) as opened:
             write.save(opened, run)
 
     def runs(self) -> tuple[Run, ...]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 
-from collectors.records import ENGINE_NAMES, Launch, Profile, Run
+from collectors.errors import UnreadableInput
+from collectors.records import ENGINE_NAMES, Launch, Profile, Run, Scan
 
 Row = dict[str, Any]
 
@@ -79,10 +82,17 @@ def save(connection: duckdb.DuckDBPyConnection, run: Run) -> None:
     connection.begin()
     try:
         insert_run(connection, run)
+        connection.commit()
     except BaseException:
-        connection.rollback()
+        with suppress(duckdb.Error):  # what failed may have ended the transaction, and is what to tell
+            connection.rollback()
         raise
-    connection.commit()
+
+
+def files_of(run: Run) -> tuple[str, ...]:
+    """Files the scans of its profiles read."""
+    scans = [scan for profile in run.profiles.values() for scan in profile.scans.values()]
+    return tuple(dict.fromkeys(file for scan in scans for file in scan.files))
 
 
 def insert_run(connection: duckdb.DuckDBPyConnection, run: Run) -> None:
@@ -180,8 +190,38 @@ def _save_profiles(connection: duckdb.DuckDBPyConnection, run: Run) -> list[str]
         rows = [part for part in parts if part.num_rows and part.num_columns > 1]
         if rows:
             _insert_arrow(connection, name, pa.concat_tables(rows, promote_options="permissive"))
+    for profile in new:
+        for name, scan in profile.scans.items():
+            _insert_scan(connection, name, profile.profile_id, scan)
     _insert(connection, "profile", [_profile_row(profile) for profile in new])
     return notes
+
+
+def _insert_scan(connection: duckdb.DuckDBPyConnection, name: str, profile_id: str, scan: Scan) -> None:
+    columns = ", ".join(scan.columns)
+    try:
+        connection.execute(
+            f"INSERT INTO {name} (profile_id, {columns}) SELECT ?, {columns} FROM ({scan.query})",  # noqa: S608
+            [profile_id],
+        )
+    except duckdb.Error:
+        if said := _fault_of(scan):
+            raise UnreadableInput(
+                f"{Path(scan.files[0]).parent} has rows of {name} that cannot be read: {said}",
+                "the table is damaged: process the profile anew (neuron-explorer view --ingest-only)",
+            ) from None
+        raise
+
+
+def _fault_of(scan: Scan) -> str:
+    """What DuckDB says when it only reads the rows; "" when it can, so that the database is at fault."""
+    try:
+        with duckdb.connect(":memory:") as alone:
+            for _ in alone.sql(scan.query).to_arrow_reader():
+                pass
+    except duckdb.Error as error:
+        return str(error).strip().splitlines()[0]
+    return ""
 
 
 def _known(connection: duckdb.DuckDBPyConnection, run: Run) -> frozenset[str]:
