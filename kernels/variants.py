@@ -1,0 +1,287 @@
+"""The kernels there are: a row for each variant of each slot, and the named choices of them.
+
+Nothing here imports a kernel: `nki` exists only on a device or inside the simulator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+
+from kernels.parameters import SEPARATOR, Parameter, Settings
+
+SLOTS = (
+    "input_norm",
+    "qkv",
+    "qk_norm_rope",
+    "kv_update",
+    "attention_prefill",
+    "attention_decode",
+    "o_proj",
+    "post_norm",
+    "router",
+    "group_tokens",
+    "experts_prefill",
+    "experts_decode",
+    "aggregate",
+    "final_norm",
+    "lm_head",
+)
+"""Slots a kernel can fill, in the order they run."""
+
+PHASES_OF: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "attention_prefill": ("prefill",),
+        "group_tokens": ("prefill",),
+        "experts_prefill": ("prefill",),
+        "attention_decode": ("decode",),
+        "experts_decode": ("decode",),
+    }
+)
+"""Phases of the slots that exist in one phase only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One implementation of a slot.
+
+    `covers` lists the slots it fills at once, itself among them. `phases` are those it can run in; in another
+    phase the baseline of its slots runs. Beyond `max_tokens` tokens the variant named `beyond` takes its
+    place. `summary` says the idea in one sentence. `parameters` are the keyword arguments a search
+    may vary; `settings` are those that differ from their defaults, and part of the name. `all_reduces` counts
+    the collectives it runs itself.
+    """
+
+    slot: str
+    name: str
+    module: str
+    function: str
+    covers: tuple[str, ...]
+    summary: str
+    phases: tuple[str, ...] = ("prefill", "decode")
+    max_tokens: int | None = None
+    beyond: str = "baseline"
+    parameters: tuple[Parameter, ...] = ()
+    settings: Settings = ()
+    all_reduces: int = 0
+
+    @property
+    def base(self) -> str:
+        """The name without settings."""
+        return self.name.partition(SEPARATOR)[0]
+
+
+def _baseline(slot: str, module: str, summary: str) -> Variant:
+    phases = PHASES_OF.get(slot, ("prefill", "decode"))
+    return Variant(slot, "baseline", f"kernels.{module}", module, (slot,), summary, phases)
+
+
+QUEUES = Parameter(
+    "queues", ("both", "hardware", "software"), "both", "who writes descriptors of weight transfers"
+)
+EXPERTS = (Parameter("pieces", (1, 2, 4, 8), 2, "transfers of an expert's gate and up"), QUEUES)
+
+HEAD_PARAMETERS = (
+    Parameter("columns", (512, 1024, 2048), 2048, "columns of the vocabulary per transfer"),
+    Parameter("buffers", (2, 3, 4, 6), 3, "groups of columns in flight"),
+    QUEUES,
+)
+
+VARIANTS: tuple[Variant, ...] = (
+    _baseline("input_norm", "rmsnorm", "Tokens on partitions, the row in one pass."),
+    _baseline(
+        "qkv", "qkv", "Transpose the tokens 128 x 128 at a time, then matmuls; cores divide the columns."
+    ),
+    Variant(
+        "qkv",
+        "fused",
+        "kernels.norm_qkv",
+        "norm_qkv",
+        ("input_norm", "qkv", "qk_norm_rope"),
+        "Norm, projection, q/k norm and RoPE without leaving the chip; column-major at one token.",
+    ),
+    _baseline("qk_norm_rope", "qk_norm_rope", "All heads side by side, one instruction for every head."),
+    _baseline("kv_update", "kv_update", "One HBM-to-HBM transfer per cache with a dynamic address."),
+    _baseline(
+        "attention_prefill", "attention_prefill", "All scores to the diagonal, mask, one softmax per row."
+    ),
+    Variant(
+        "attention_prefill",
+        "diagonal",
+        "kernels.attention_prefill",
+        "attention_prefill_diagonal",
+        ("attention_prefill",),
+        "Mask the diagonal block only; evict transposed probabilities a PSUM bank at a time.",
+        ("prefill",),
+        parameters=(
+            Parameter("collect", ("gpsimd", "vector", "scalar"), "gpsimd", "engine that collects heads"),
+            Parameter("evict", ("vector", "scalar"), "vector", "engine that evicts probabilities"),
+        ),
+    ),
+    _baseline("attention_decode", "attention_decode", "Keys in 128-row loads, each transposed by itself."),
+    Variant(
+        "attention_decode",
+        "cached",
+        "kernels.attention_decode",
+        "attention_decode_cached",
+        ("kv_update", "attention_decode"),
+        "One interleaved load per cache, the new token from SBUF, the cache written off the critical path.",
+        ("decode",),
+    ),
+    Variant(
+        "attention_decode",
+        "block",
+        "kernels.attention_block",
+        "attention_block",
+        ("input_norm", "qkv", "qk_norm_rope", "kv_update", "attention_decode", "o_proj"),
+        "From the residual to what attention adds to it; both projections' weights arrive meanwhile.",
+        ("decode",),
+        parameters=(Parameter("pieces", (1, 2, 4), 4, "transfers of each half of the QKV weight"), QUEUES),
+    ),
+    Variant(
+        "attention_decode",
+        "layer",
+        "kernels.decode_layer",
+        "decode_layer",
+        (
+            *("input_norm", "qkv", "qk_norm_rope", "kv_update", "attention_decode", "o_proj"),
+            *("post_norm", "router", "experts_decode", "aggregate"),
+        ),
+        "A whole layer with both all-reduces inside; attention's weights arrive under the first.",
+        ("decode",),
+        all_reduces=2,
+    ),
+    _baseline("o_proj", "o_proj", "Transpose, then matmuls; cores divide the columns."),
+    Variant(
+        "o_proj",
+        "interleaved",
+        "kernels.o_proj",
+        "o_proj_interleaved",
+        ("o_proj",),
+        "The contracted dimension interleaved over partitions: no transpose, few large transfers.",
+        ("decode",),
+        parameters=(Parameter("pieces", (1, 2, 4, 8), 4, "transfers of the weight"), QUEUES),
+    ),
+    _baseline("post_norm", "rmsnorm", "Tokens on partitions, the row in one pass."),
+    _baseline("router", "router", "fp32 logits from 128-row weight pieces, softmax, top-8."),
+    Variant(
+        "router",
+        "fused",
+        "kernels.norm_router",
+        "norm_router",
+        ("post_norm", "router"),
+        "Norm and routing in one; bf16 operands give the fp32 products, the weight is one transfer.",
+        parameters=(
+            Parameter("pieces", (1, 2, 4), 1, "transfers of the weight"),
+            replace(QUEUES, default="hardware"),
+        ),
+    ),
+    _baseline("group_tokens", "group_tokens", "Counting sort by one-hot choices and a triangular matmul."),
+    _baseline("experts_prefill", "experts_prefill", "Every worst-case block, weights in 128-row pieces."),
+    Variant(
+        "experts_prefill",
+        "resident",
+        "kernels.experts_prompt",
+        "experts_prompt",
+        ("group_tokens", "experts_prefill", "aggregate"),
+        "Up to 128 tokens stay stationary while experts stream past in large prefetched transfers.",
+        ("prefill",),
+        max_tokens=128,
+        beyond="grouped",
+        parameters=(Parameter("buffers", (2, 3, 4, 6, 8), 3, "experts in flight"), QUEUES),
+    ),
+    Variant(
+        "experts_prefill",
+        "grouped",
+        "kernels.experts_prefill",
+        "experts_prefill_grouped",
+        ("experts_prefill",),
+        "Blocks of grouped tokens with two large prefetched transfers per expert.",
+        ("prefill",),
+        parameters=(Parameter("buffers", (2, 3, 4, 6), 3, "blocks in flight"), QUEUES),
+    ),
+    _baseline("experts_decode", "experts_decode", "Eighteen dynamic transfers per expert."),
+    Variant(
+        "experts_decode",
+        "prefetched",
+        "kernels.experts_decode",
+        "experts_decode_prefetched",
+        ("experts_decode", "aggregate"),
+        "Two large transfers per expert, all requested first, on both kinds of queue; sum in PSUM.",
+        ("decode",),
+        parameters=EXPERTS,
+    ),
+    Variant(
+        "experts_decode",
+        "routed",
+        "kernels.moe_decode",
+        "moe_decode",
+        ("post_norm", "router", "experts_decode", "aggregate"),
+        "Norm, routing and experts in one kernel: ids go from top-8 straight into transfer addresses.",
+        ("decode",),
+        parameters=EXPERTS,
+    ),
+    Variant(
+        "experts_decode",
+        "block",
+        "kernels.moe_block",
+        "moe_block",
+        ("post_norm", "router", "experts_decode", "aggregate"),
+        "From the residual to what the experts add: weights stationary, half of the columns a core.",
+        ("decode",),
+        parameters=(QUEUES, replace(QUEUES, name="down_queues")),
+    ),
+    Variant(
+        "experts_decode",
+        "fp8",
+        "kernels.moe_block",
+        "moe_block_fp8",
+        ("post_norm", "router", "experts_decode", "aggregate"),
+        "`block` on fp8 weights with scales: half of the bytes, and not quite the checkpoint's answers.",
+        ("decode",),
+    ),
+    _baseline(
+        "aggregate", "aggregate", "Gather each choice's rows and add, in fp32, highest affinity first."
+    ),
+    _baseline("final_norm", "rmsnorm", "Tokens on partitions, the row in one pass."),
+    _baseline("lm_head", "lm_head", "512 columns at a time, weights in 128-row pieces."),
+    Variant(
+        "lm_head",
+        "wide",
+        "kernels.lm_head",
+        "lm_head_wide",
+        ("lm_head",),
+        "4 KiB descriptors over two queues, the hidden dimension interleaved.",
+        parameters=HEAD_PARAMETERS,
+    ),
+    Variant(
+        "lm_head",
+        "tiles",
+        "kernels.lm_head_tiles",
+        "lm_head_tiles",
+        ("final_norm", "lm_head"),
+        "The final norm of one row inside, weights stationary: the tensor engine never holds up the queues.",
+        parameters=HEAD_PARAMETERS,
+    ),
+)
+
+PRESETS: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {
+        "baseline": MappingProxyType(dict.fromkeys(SLOTS, "baseline")),
+        "tuned": MappingProxyType(
+            dict.fromkeys(SLOTS, "baseline")
+            | {
+                "qkv": "fused",
+                "attention_prefill": "diagonal",
+                "attention_decode": "block",
+                "o_proj": "interleaved",
+                "router": "fused",
+                "experts_prefill": "resident",
+                "experts_decode": "block",
+                "lm_head": "tiles",
+            }
+        ),
+    }
+)
+"""Named choices: slot to variant name."""
