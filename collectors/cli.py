@@ -13,6 +13,7 @@ from collectors.commands import app as app_verb
 from collectors.commands import (
     baseline,
     bench_verb,
+    bundle,
     compare,
     doctor,
     export,
@@ -40,6 +41,7 @@ VERBS: tuple[Callable[..., Any], ...] = (
     rank.rank,
     score.score,
     tune.tune,
+    bundle.bundle,
     baseline.baseline,
     export.export,
     sql.sql,

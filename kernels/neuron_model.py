@@ -8,7 +8,6 @@ weight a layer.
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
 import torch
@@ -16,20 +15,19 @@ from neuronx_distributed.parallel_layers.mappings import reduce_from_tensor_mode
 from neuronx_distributed_inference.models.qwen3_moe import modeling_qwen3_moe as stock
 from torch import nn
 
+from kernels.functions import function_of
 from kernels.neuron_weights import KernelDimensions, add_router_weights, check_dimensions
-from kernels.registry import PRESETS, Variant, resolve
+from kernels.plugged import CHOICE, moe_kernels, norm_kernel
+from kernels.registry import Variant
 from kernels.wiring import named_arguments, named_results
 
-CHOICE = PRESETS["tuned"]
 CORES = 2
-MOE_SLOTS = frozenset({"router", "group_tokens", "experts_prefill", "experts_decode", "aggregate"})
 BLOCK = 128
 
 
 def launch(kernel: Variant, values: dict[str, Any]) -> None:
     """Run a kernel on both cores of the logical core; its results join `values`."""
-    function = getattr(importlib.import_module(kernel.module), kernel.function)
-    results = function[CORES](**named_arguments(kernel, values))
+    results = function_of(kernel)[CORES](**named_arguments(kernel, values))
     if not isinstance(results, tuple):
         results = (results,)
     values |= named_results(kernel, results)
@@ -45,7 +43,7 @@ class KernelNorm(nn.Module):
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
         """[..., H] to [..., H]."""
-        kernel = resolve(PRESETS["baseline"], "prefill")[0]
+        kernel = norm_kernel()
         rows = hidden_states.reshape(-1, hidden_states.shape[-1])
         weight = self.weight.to(rows.dtype).reshape(1, -1)
         values: dict[str, Any] = {"hidden": rows, "input_norm": weight, "eps": self.variance_epsilon}
@@ -97,9 +95,8 @@ class KernelMoe(nn.Module):
             "num_experts": self.experts,
             "block_size": BLOCK,
         }
-        for kernel in resolve(CHOICE, "prefill" if tokens > 1 else "decode", tokens):
-            if MOE_SLOTS.intersection(kernel.covers):
-                launch(kernel, values)
+        for kernel in moe_kernels(CHOICE, "prefill" if tokens > 1 else "decode", tokens):
+            launch(kernel, values)
         reduced = reduce_from_tensor_model_parallel_region(values["added"])
         return (reduced.reshape(hidden_states.shape),)
 

@@ -188,7 +188,7 @@ def test_a_kernels_environment_names_its_logical_core_and_artifacts(tmp_path: Pa
 def test_only_slots_plugged_into_nxd_inference_are_credited_to_a_kernel(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    plug_in = SimpleNamespace(MOE_SLOTS=frozenset({"router"}), CHOICE={}, NeuronQwen3MoeForCausalLM="class")
+    plug_in = SimpleNamespace(CHOICE={}, NeuronQwen3MoeForCausalLM="class")
     monkeypatch.setitem(sys.modules, "kernels.neuron_model", plug_in)
     chosen = {"router": "tuned", "qkv": "tuned", "input_norm": "tuned"}
     spec = {"contest_dir": None, "kernels": chosen}
