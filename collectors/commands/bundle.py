@@ -27,8 +27,10 @@ def bundle(
 ) -> None:
     """Write the plug-in model with its kernels as a single file, and check it against the source tree.
 
-    The file is loaded in a process of its own, and every kernel in it is simulated beside the original: it is
-    kept only where instructions and times are the same. Example: collectors bundle -o qwen_with_nki.py
+    The file is loaded in a process of its own, and every kernel in it is simulated beside the original: it
+    is kept only where instructions and times are the same.
+
+    Example: collectors bundle -o qwen_with_nki.py
     """
     from collectors.bundling.submission import submission
     from collectors.bundling.verify import checked, loads_alone, refuse_forbidden
