@@ -10,12 +10,12 @@ import nki.language as nl
 from kernels.blocks import P, constant, copy_weights, request_pieces
 
 
-def load_interleaved(weight: Any, first: int, size: int) -> Any:
-    """Columns first:first+size of weight [K, N] as [128, K / 128, size], K interleaved, in four transfers."""
+def load_interleaved(weight: Any, first: int, size: int, pieces: int = 4, queues: str = "both") -> Any:
+    """Columns first:first+size of weight [K, N] as [128, K / 128, size], K interleaved, in pieces."""
     depth = weight.shape[0] // P
     tiles = nl.ndarray((P, depth, size), dtype=weight.dtype, buffer=nl.sbuf)
     source = weight.reshape((P, depth, weight.shape[1]))[:, :, first : first + size]
-    request_pieces(tiles, source, max(1, depth // 4))
+    request_pieces(tiles, source, max(1, depth // pieces), queues)
     return tiles
 
 

@@ -22,7 +22,16 @@ from kernels.norm_qkv_prompt import prompt
 
 @nki.jit
 def norm_qkv(
-    x: Any, norm_weight: Any, weight: Any, q_weight: Any, k_weight: Any, cos: Any, sin: Any, eps: float
+    x: Any,
+    norm_weight: Any,
+    weight: Any,
+    q_weight: Any,
+    k_weight: Any,
+    cos: Any,
+    sin: Any,
+    eps: float,
+    pieces: int = 8,
+    queues: str = "software",
 ) -> Any:
     """x [T, H], norm_weight [1, H], weight [H, (heads + 2) * 128] to rotated q and k, and v.
 
@@ -30,8 +39,9 @@ def norm_qkv(
     a matmul with ones, RoPE is a matmul with a signed permutation, and every vector instruction touches a
     handful of elements on 128 lanes instead of a thousand on one. A prompt: the norm weight is multiplied
     while transposes leave PSUM and 1 / rms while the projection does, since scaling a row commutes with
-    projecting it. Bound by the weight transfer at one token, by matmuls at a full bucket; at batch sizes
-    between, the column-major form would need a token loop and loses.
+    projecting it. The weight comes on a software queue, so that tokens do not wait behind it. Bound by its
+    transfer at one token, by matmuls at a full bucket; at batch sizes between, the column-major form would
+    need a token loop and loses.
     """
     tokens, hidden = x.shape
     columns = weight.shape[1]
@@ -43,9 +53,9 @@ def norm_qkv(
         nl.ndarray((tokens, P), dtype=x.dtype, buffer=nl.shared_hbm),
     )
     if tokens == 1:
-        _one_token(x, norm_weight, weight, q_weight, k_weight, cos, sin, eps, outs)
+        _one_token(x, norm_weight, weight, q_weight, k_weight, cos, sin, eps, outs, pieces, queues)
     else:
-        prompt(x, norm_weight, weight, q_weight, k_weight, cos, sin, eps, outs)
+        prompt(x, norm_weight, weight, q_weight, k_weight, cos, sin, eps, outs, pieces, queues)
     return outs
 
 
@@ -81,6 +91,8 @@ def _one_token(
     sin: Any,
     eps: float,
     outs: Any,
+    pieces: int,
+    queues: str,
 ) -> None:
     """`norm_qkv` for one token; each core computes half of the heads."""
     hidden = x.shape[1]
@@ -89,7 +101,7 @@ def _one_token(
     column = load_column(x)
     gamma = load_column(norm_weight)
     low, mine = share(columns // P)
-    tiles = load_interleaved(weight, low * P, mine * P)
+    tiles = load_interleaved(weight, low * P, mine * P, pieces, queues)
     ones = ones_matrix()
     eps_column = constant(P, eps)
     unit = normalise_column(column, gamma, ones, eps_column, hidden)

@@ -22,6 +22,8 @@ def prompt(
     sin: Any,
     eps: float,
     outs: Any,
+    pieces: int,
+    queues: str,
 ) -> None:
     """`norm_qkv` for many tokens; each core computes half of the heads for all of them."""
     tokens, hidden = x.shape
@@ -32,7 +34,7 @@ def prompt(
     gamma_wide = nl.ndarray((P, depth), dtype=nl.float32, buffer=nl.sbuf)
     nisa.tensor_copy(dst=gamma_wide, src=gamma, engine=nisa.engine.vector)
     low, mine = share(columns // P)
-    tiles = load_interleaved(weight, low * P, mine * P)
+    tiles = load_interleaved(weight, low * P, mine * P, pieces, queues)
     rotated = min(mine, heads + 1 - low)
     queries = max(min(rotated, heads - low), 0)
     q_gamma = load_broadcast(q_weight, P)

@@ -24,15 +24,15 @@ from kernels.router import TOP_K, choose, store_choice
 
 @nki.jit
 def norm_router(
-    x: Any, norm_weight: Any, weight: Any, eps: float, pieces: int = 1, queues: str = "hardware"
+    x: Any, norm_weight: Any, weight: Any, eps: float, pieces: int = 1, queues: str = "software"
 ) -> Any:
     """x [T, H], norm_weight [1, H], bf16 weight [H, E] to the normalised x, ids [T, 8] and affinities [T, 8].
 
     The checkpoint's router weight is bf16, so bf16 operands with fp32 accumulation give the same products as
     the fp32 matmul at a quarter of its cycles and half of its bytes. The weight is one transfer with one run
-    per partition, and at one token the hidden state stays column-major from norm to logits, without a
-    transpose. Bound at one token by the chain of small instructions of softmax and top-8; it gives nothing on
-    a checkpoint with a true fp32 router.
+    per partition, on a software queue so that tokens do not wait behind it, and at one token the hidden state
+    stays column-major from norm to logits, without a transpose. Bound at one token by the chain of small
+    instructions of softmax and top-8; it gives nothing on a checkpoint with a true fp32 router.
     """
     tokens, hidden = x.shape
     experts = weight.shape[1]

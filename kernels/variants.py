@@ -100,6 +100,10 @@ VARIANTS: tuple[Variant, ...] = (
         "norm_qkv",
         ("input_norm", "qkv", "qk_norm_rope"),
         "Norm, projection, q/k norm and RoPE without leaving the chip; column-major at one token.",
+        parameters=(
+            Parameter("pieces", (1, 2, 4, 8), 8, "transfers of the weight"),
+            replace(QUEUES, default="software"),
+        ),
     ),
     _baseline("qk_norm_rope", "qk_norm_rope", "All heads side by side, one instruction for every head."),
     _baseline("kv_update", "kv_update", "One HBM-to-HBM transfer per cache with a dynamic address."),
@@ -174,7 +178,7 @@ VARIANTS: tuple[Variant, ...] = (
         "Norm and routing in one; bf16 operands give the fp32 products, the weight is one transfer.",
         parameters=(
             Parameter("pieces", (1, 2, 4), 1, "transfers of the weight"),
-            replace(QUEUES, default="hardware"),
+            replace(QUEUES, default="software"),
         ),
     ),
     _baseline("group_tokens", "group_tokens", "Counting sort by one-hot choices and a triangular matmul."),

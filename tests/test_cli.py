@@ -400,3 +400,11 @@ def test_tune_shows_a_study_with_its_proposal(
     assert [point["state"] for point in shown["tuning"]["points"]] == ["correct", "correct"]
     assert shown["tuning"]["proposal"]["judgement"]["verdict"]
     assert call("runs", "--json").json["runs"] == []
+    trials = call("runs", "--study", "o_proj", "--json").json["runs"]
+    assert [run["accuracy"] for run in trials] == [1, 1]
+
+
+def test_runs_of_a_study_are_its_trials(store: Store, call: Call) -> None:
+    said = call("runs", "--study", "o_proj")
+    assert said.code == 2
+    assert "there are no studies yet" in said.err

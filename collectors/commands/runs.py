@@ -9,6 +9,8 @@ import typer
 from collectors.commands.options import Database, Json, open_store
 from collectors.commands.screen import number, output, print_json, say, table
 from collectors.records import Run
+from collectors.store.door import Store
+from collectors.store.trials import find_study, trial_runs
 
 if TYPE_CHECKING:
     from analysis.totals import Totals
@@ -34,6 +36,10 @@ def runs(
     label: Annotated[str | None, typer.Option(help="Only runs with this label.")] = None,
     prompt: Annotated[int | None, typer.Option(help="Only runs of this prompt.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="At most this many, the newest.")] = None,
+    study: Annotated[
+        str | None,
+        typer.Option(help="The trials of this search instead, which lists leave out.", metavar="STUDY"),
+    ] = None,
     db: Database = None,
     json: Json = False,
 ) -> None:
@@ -45,7 +51,7 @@ def runs(
     baselines = store.baselines()
     found = [
         run
-        for run in store.runs()
+        for run in (store.runs() if study is None else _trials(store, study))
         if (label is None or run.label == label) and (prompt is None or run.prompt == prompt)
     ][:limit]
     if json:
@@ -55,6 +61,12 @@ def runs(
         say(f"No runs in {store.path}. Make one with `collectors profile --prompt 3`.")
         return
     output().print(table(COLUMNS, [_row(run, run.run_id in baselines) for run in found], left=7))
+
+
+def _trials(store: Store, study: str) -> list[Run]:
+    """Runs of a study's trials, newest first."""
+    found = trial_runs(store, find_study(store, study).study)
+    return sorted(found.values(), key=lambda run: (run.created_at, run.run_id), reverse=True)
 
 
 def as_object(run: Run, *, baseline: bool) -> dict[str, Any]:
