@@ -121,3 +121,12 @@ def misread_axis(x):
     total = nl.ndarray((x.shape[0], 1), dtype=nl.float32, buffer=nl.sbuf)
     nisa.tensor_reduce(dst=total, op=nl.add, data=nl.load(x), axis=1)
     return saved(total)
+
+
+@nki.jit
+def whole_psum(x, y):
+    acc = nl.ndarray((x.shape[1], y.shape[1]), dtype=nl.float32, buffer=nl.psum)
+    nisa.nc_matmul(dst=acc, stationary=nl.load(x), moving=nl.load(y))
+    tile = nl.ndarray(acc.shape, dtype=nl.float32, buffer=nl.sbuf)
+    nisa.tensor_copy(dst=tile, src=acc, dtype=nl.bfloat16)
+    return saved(tile)

@@ -183,3 +183,12 @@ def test_a_reduction_whose_result_does_not_fit_says_what_its_axes_are() -> None:
     with pytest.raises(KernelRefused, match=r"over axis 1 gives 640 elements") as refused:
         run("misread_axis", x=X)
     assert "2 the last free dimension" in refused.value.hint
+
+
+def test_one_matmul_of_trn3_fills_psum_where_trn2_has_a_bank() -> None:
+    x, y = X.reshape(64, 40)[:, :1], np.tile(X.reshape(64, 40), (1, 100))
+    np.testing.assert_allclose(result("whole_psum", x=x, y=y), x.T @ y, rtol=1e-5, atol=1e-4)
+    with pytest.raises(KernelRefused, match="tile-limit"):
+        run("whole_psum", target="trn2", x=x, y=y)
+    with pytest.raises(KernelRefused, match=r"tile-limit|psum-capacity"):
+        run("whole_psum", x=x, y=np.tile(y, (1, 2)))

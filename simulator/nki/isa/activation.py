@@ -55,6 +55,7 @@ def activation(
     reduce_res: NkiTensor | None = None,
     reduce_cmd: ReduceCmd = ReduceCmd.idle,
     name: str | None = None,
+    dtype: Any = None,  # noqa: ARG001 - releases before 0.3 took it; dst says the type
 ) -> Handle:
     """dst = op(scale x data + bias); with reduce_res, also the sum over the free dimensions."""
     return _activate("activation", dst, op, data, bias, scale, reduce_op, reduce_res, reduce_cmd, name)

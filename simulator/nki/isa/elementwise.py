@@ -43,7 +43,11 @@ def apply(op: Op, left: Any, right: Any, reverse: bool = False) -> Any:
 
 
 def tensor_copy(
-    dst: NkiTensor, src: NkiTensor, engine: Engine = Engine.unknown, name: str | None = None
+    dst: NkiTensor,
+    src: NkiTensor,
+    engine: Engine = Engine.unknown,
+    name: str | None = None,
+    dtype: Any = None,  # noqa: ARG001 - releases before 0.3 took it; dst says the type
 ) -> Handle:
     """dst = src with a cast; vector by default."""
     where = place("tensor_copy", engine, "vector", ANY, dst, src)
@@ -111,6 +115,7 @@ def tensor_scalar(
     reverse1: bool = False,
     engine: Engine = Engine.unknown,
     name: str | None = None,
+    dtype: Any = None,  # noqa: ARG001 - as in tensor_copy
 ) -> Handle:
     """dst = (data op0 operand0) op1 operand1; operands are constants or one value per partition."""
     where = place("tensor_scalar", engine, "vector", ANY, dst, data, *tensors(operand0, operand1))
