@@ -79,6 +79,15 @@ def tuning(study: Study, trials: Sequence[Trial], runs: Mapping[str, Run]) -> Tu
     return Tuning(study, points, _proposal(points, runs))
 
 
+def command(found: Tuning) -> str:
+    """What runs the model with the proposal; empty where nothing is proposed."""
+    best, study = found.proposal, found.study
+    if best is None or best.judgement.verdict != "faster":
+        return ""
+    choice = f"tuned,{study.slot}={best.best.name}"
+    return f"collectors profile --prompt {study.prompt} --target {study.target} --kernels {choice}"
+
+
 def frontier(points: Sequence[Point], axis: str) -> tuple[int, ...]:
     """Numbers of the correct trials that no other beats in both time and `axis` (Pareto), by the axis."""
     read = AXES[axis][1]

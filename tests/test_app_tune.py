@@ -100,7 +100,10 @@ def test_the_proposal_stands_first_with_verdict_reason_and_command(store: Store,
     assert "▲ faster" in text
     assert "fused:pieces=2 is faster than the defaults: 20 → 10 µs a launch (-50.0 %" in text
     assert "What moved" in text
-    assert page.code[0].value == "collectors profile --prompt 3 --kernels tuned,router=fused:pieces=2"
+    assert (
+        page.code[0].value
+        == "collectors profile --prompt 3 --target trn3 --kernels tuned,router=fused:pieces=2"
+    )
     assert "Refused by the machine: 1 by sbuf-capacity" in text
 
 

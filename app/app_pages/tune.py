@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from analysis.estimate import Estimate
-from analysis.tuning import AXES, Point, Proposal, Tuning
+from analysis.tuning import AXES, Point, Proposal, Tuning, command
 from app import pieces, query, selection, style, words
 from app.charts.frontier import trials
 from collectors.errors import CollectorError
@@ -77,9 +77,8 @@ def answer(found: Tuning, reason: str) -> None:
     said = best.sentence.removeprefix(f"{verdict.verdict}: ")
     pieces.show(pieces.lead(f"{chip} {pieces.plain(said)}"))
     pieces.show(pieces.cards(cards(best, reason)))
-    if verdict.verdict == "faster":
-        choice = f"tuned,{found.study.slot}={best.best.name}"
-        st.code(f"collectors profile --prompt {found.study.prompt} --kernels {choice}", language="bash")
+    if text := command(found):
+        st.code(text, language="bash")
 
 
 def cards(best: Proposal, reason: str) -> list[str]:

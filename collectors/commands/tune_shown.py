@@ -98,6 +98,8 @@ def _reason(store: Store, found: Tuning, runs: dict[str, Run]) -> str:
 
 def _told(found: Tuning, reason: str) -> list[str]:
     """The proposal, why, what is as good, and how to run the model with it."""
+    from analysis.tuning import command
+
     shown, best = found.study, found.proposal
     if not found.points:
         return [f"No trials yet: collectors tune {shown.slot} --variant {shown.variant}"]
@@ -106,9 +108,8 @@ def _told(found: Tuning, reason: str) -> list[str]:
     lines = [best.sentence, reason]
     if best.as_good:
         lines.append(f"Cannot be told from it: {', '.join(f'trial {each}' for each in best.as_good)}.")
-    if best.judgement.verdict == "faster":
-        choice = f"tuned,{shown.slot}={best.best.name}"
-        lines.append(f"Run the model with it: collectors profile --prompt {shown.prompt} --kernels {choice}")
+    if text := command(found):
+        lines.append(f"Run the model with it: {text}")
     return [line for line in lines if line]
 
 
