@@ -69,6 +69,10 @@ def _imported(name: str, load_it: Callable[[], ModuleType]) -> ModuleType:
             if error.name
             else "add --path FOLDER for a folder its imports lie in",
         ) from error
+    except SyntaxError as error:
+        raise BadKernel(
+            f"{name} does not import: {error.filename}:{error.lineno}: {error.msg}", "mend that file"
+        ) from error
     except Exception as error:
         raise BadKernel(
             f"{name} does not import: {type(error).__name__}: {error}", "run it with Python to see"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import sys
 from pathlib import Path
 
@@ -124,6 +125,24 @@ def test_a_helper_in_another_folder_is_found_by_path_and_named_when_it_is_not(tm
 
 def test_a_file_name_may_hold_a_dot(tmp_path: Path) -> None:
     assert doubled(written(tmp_path / "kernel_90.92mfu.py", NKI, "FACTOR = 2.0", DOUBLE.format("pass")))
+
+
+def test_a_helper_that_is_no_python_is_named_with_its_line(tmp_path: Path) -> None:
+    helper = written(tmp_path / "broken.py", "x = 1", "    y = 2")
+    file = written(tmp_path / "kernel.py", NKI, "import broken", DOUBLE.format("pass"))
+    with pytest.raises(BadKernel, match=r"broken\.py:2: unexpected indent"):
+        load(KernelRef("double", file=file))
+    assert helper
+
+
+def test_what_a_kernel_prints_does_not_enter_the_json(tmp_path: Path) -> None:
+    chatty = DOUBLE.format("print('allocated')")
+    file = written(tmp_path / "kernel.py", NKI, "FACTOR = 2.0", "print('imported')", chatty)
+    place = ["profile", "--kernel", f"{file}::double", "--arg", "x=fp32[128,4]", "--lnc", "1"]
+    options = ["--backend", "simulator", "--db", str(tmp_path / "runs.db"), "--json"]
+    result = CliRunner().invoke(cli, [*place, *options])
+    assert result.exit_code == 0, result.output
+    assert "launches" in json.loads(result.stdout)
 
 
 def test_a_path_that_is_no_folder_is_a_usage_error(tmp_path: Path) -> None:

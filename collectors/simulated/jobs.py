@@ -5,6 +5,8 @@ Every job leaves one cache entry under its key. Only small values travel between
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -108,9 +110,10 @@ class KernelJob:
         return self.function
 
     def perform(self) -> Entry:
-        """Simulate with values."""
+        """Simulate with values. What the kernel's file prints goes to the error stream."""
         reference = KernelRef(self.function, file=self.file, paths=self.paths)
-        result = simulate(reference, self.arguments, target=self.target, lnc=self.lnc)
+        with contextlib.redirect_stdout(sys.stderr):
+            result = simulate(reference, self.arguments, target=self.target, lnc=self.lnc)
         return _entry(result, f"{Path(self.file).stem}.{self.function}", data_hash(self.arguments), None)
 
 

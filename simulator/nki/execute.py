@@ -17,7 +17,7 @@ from simulator.nki.capacity import check_capacity
 from simulator.nki.returned import returned
 from simulator.nki.storage import Storage
 from simulator.nki.tensor import NkiTensor
-from simulator.nki.tracer import Launch, Program, set_current
+from simulator.nki.tracer import Launch, Program, set_current, unwritten_warnings
 from simulator.trace import FIRST_DIALECT, Trace
 
 SHARED_INPUT_BYTES = 64 << 20
@@ -154,5 +154,5 @@ def _trace(launch: Launch, function: Callable[..., Any], outcomes: list[Any]) ->
         tuple(tensor.array for tensor in outputs),
         tuple(tensor.storage.id for tensor in outputs),
         data_dependent=tuple(sorted(launch.steering)),
-        warnings=[*launch.unwritten.values(), *warnings],
+        warnings=[*unwritten_warnings(launch), *warnings],
     )

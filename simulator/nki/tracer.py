@@ -33,7 +33,7 @@ class Launch:
         self.shared: dict[tuple[str, int], Storage] = {}
         self.handover = Handover(lnc)
         self.steering: set[str] = set()
-        self.unwritten: dict[tuple[int, Source], str] = {}
+        self.unwritten: dict[Source, dict[str, str]] = {}
         self.asks_core = False
         self.dialect = "nki"
         self.as_written = False
@@ -230,10 +230,17 @@ def _reads_unwritten(launch: Launch, call: str, tensor: NkiTensor) -> None:
             rule="uninitialised",
         )
     at = launch.sources[location(launch)]
-    launch.unwritten[tensor.storage.id, at] = (
-        f"{at.file}:{at.line}: {call} reads elements of {name!r} that were never written: "
+    launch.unwritten.setdefault(at, {})[name] = call
+
+
+def unwritten_warnings(launch: Launch) -> list[str]:
+    """A sentence for every line that read elements nothing had written."""
+    return [
+        f"{at.file}:{at.line}: {next(iter(calls.values()))} reads elements of {next(iter(calls))!r}"
+        f"{f' and {len(calls) - 1} more' if len(calls) > 1 else ''} that were never written: "
         "zeros here, anything there"
-    )
+        for at, calls in launch.unwritten.items()
+    ]
 
 
 def free_elements(tensor: NkiTensor) -> int:
