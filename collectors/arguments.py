@@ -1,4 +1,8 @@
-"""Kernel arguments as typed: `x='bf16[128,2048]'`, `ids='int32[1,8] 0..127'`, `eps=1e-6`, `x=@file.npy`."""
+"""Kernel arguments as typed.
+
+`x='bf16[128,2048]'`, `ids='int32[1,8] 0..127'`, `eps=1e-6`, `x=@file.npy`; and by names of the kernel's own
+file, `act=ActFnType.SiLU`, `cfg='Config(bs=1, d_head=128)'`.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,7 @@ import ml_dtypes
 import numpy as np
 
 from collectors.errors import UnreadableInput, UsageError
+from simulator.expressions import Expression, is_expression
 
 Array = np.ndarray[Any, Any]
 
@@ -39,7 +44,10 @@ RANDOM = re.compile(
     r"(?P<dtype>\w+)\s*\[(?P<shape>[\d,\s]*)\](?:\s+(?P<low>-?\d+)\.\.(?P<high>-?\d+))?", re.ASCII
 )
 DEFAULT_INTEGERS = (0, 1)
-HOW = "write NAME='bf16[128,2048]', NAME='int32[1,8] 0..127', NAME=@file.npy, or NAME=1e-6"
+HOW = (
+    "write NAME='bf16[128,2048]', NAME='int32[1,8] 0..127', NAME=@file.npy, NAME=1e-6, "
+    "or a name of the kernel's file, NAME=ActFnType.SiLU"
+)
 
 
 def parse(texts: Sequence[str], seed: int) -> dict[str, Any]:
@@ -91,8 +99,10 @@ def _value(name: str, text: str, seed: int) -> Any:
     try:
         value = ast.literal_eval(text)
     except (ValueError, SyntaxError):
+        if is_expression(text):
+            return Expression(text)
         raise UsageError(f"--arg {name}={text} cannot be read", HOW) from None
-    if isinstance(value, int | float | str | bool | tuple) or value is None:
+    if isinstance(value, int | float | str | bool | tuple | list) or value is None:
         return value
     raise UsageError(f"--arg {name}={text} is neither an array nor a scalar", HOW)
 

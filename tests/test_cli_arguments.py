@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import ml_dtypes
 import numpy as np
@@ -10,6 +11,8 @@ import pytest
 
 from collectors.arguments import data_hash, parse
 from collectors.errors import UnreadableInput, UsageError
+from simulator.errors import BadKernel
+from simulator.expressions import made
 
 
 def test_an_array_has_the_type_and_shape_that_were_typed() -> None:
@@ -74,3 +77,22 @@ def test_the_hash_of_data_sees_values_types_shapes_and_names() -> None:
         data_hash({"x": 0.0}),
     }
     assert len(hashes) == 6
+
+
+def test_names_of_the_kernels_file_stay_a_text_until_it_is_loaded() -> None:
+    typed = parse(["act=ActFnType.SiLU", "cfg=Config(bs=1, sizes=[-1, 2], act=nl.silu)", "note='x'"], 0)
+    assert repr(typed["act"]) == "ActFnType.SiLU"
+    names = {"ActFnType": SimpleNamespace(SiLU=3), "Config": dict, "nl": SimpleNamespace(silu=4)}
+    assert made(typed, names) == {"act": 3, "cfg": {"bs": 1, "sizes": [-1, 2], "act": 4}, "note": "x"}
+    assert data_hash(typed) != data_hash(parse(["act=ActFnType.GELU"], 0))
+
+
+def test_a_name_the_kernels_file_has_not_is_named() -> None:
+    with pytest.raises(BadKernel, match="name 'Missing'"):
+        made(parse(["act=Missing.SiLU"], 0), {})
+
+
+@pytest.mark.parametrize("text", ["x=a if b else c", "x=[i for i in y]", "x=(lambda: 1)()", "x=a._b"])
+def test_an_expression_is_names_calls_and_literals_alone(text: str) -> None:
+    with pytest.raises(UsageError, match="cannot be read"):
+        parse([text], 0)

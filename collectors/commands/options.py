@@ -57,7 +57,8 @@ KernelArguments = Annotated[
     list[str] | None,
     typer.Option(
         "--arg",
-        help="Of --kernel: x='bf16[128,2048]' (random), i='int32[1,8] 0..127', x=@file.npy, eps=1e-6.",
+        help="Of --kernel: x='bf16[128,2048]' (random), i='int32[1,8] 0..127', x=@file.npy, eps=1e-6, "
+        "or by names of its file: act=ActFnType.SiLU, cfg='Config(bs=1)'.",
         metavar="NAME=VALUE",
     ),
 ]

@@ -27,6 +27,7 @@ from collectors.device.waterfall import Graph
 from collectors.errors import DeviceError
 from collectors.records import Launch, Run
 from collectors.request import KernelRequest
+from simulator.expressions import Expression
 
 PROGRAM = "collectors.device.kernel_program"
 
@@ -106,13 +107,15 @@ def standalone(host: Host) -> bool:
 
 
 def write_arguments(arguments: Mapping[str, Any], folder: Path) -> dict[str, dict[str, Any]]:
-    """Arrays to files of raw bytes (NumPy's own format has no bfloat16), scalars as they are."""
+    """Arrays to files of raw bytes (NumPy's own format has no bfloat16), scalars and names as they are."""
     written: dict[str, dict[str, Any]] = {}
     for name, value in arguments.items():
         if isinstance(value, np.ndarray):
             file = folder / f"{name}.bin"
             np.ascontiguousarray(value).tofile(file)
             written[name] = {"file": str(file), "dtype": value.dtype.name, "shape": list(value.shape)}
+        elif isinstance(value, Expression):
+            written[name] = {"expression": value.text}
         else:
             written[name] = {"value": value.item() if isinstance(value, np.generic) else value}
     return written

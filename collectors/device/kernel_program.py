@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from collectors.device.events import FACTS, FAILED, Events
+from simulator.expressions import Expression, made
 
 
 def main(argv: list[str]) -> int:
@@ -40,6 +41,7 @@ def run(spec: dict[str, Any], events: Events) -> None:
     with events.phase("import"):
         kernel = load(Path(spec["file"]), spec["function"], spec["paths"])
     arguments = {name: argument(given) for name, given in spec["arguments"].items()}
+    arguments = made(arguments, vars(sys.modules[Path(spec["file"]).stem]))
     launched = kernel[spec["lnc"]] if spec["lnc"] > 1 else kernel
     folder = Path(spec["artifacts"])
     with events.phase("compile and execute"):
@@ -71,7 +73,9 @@ def load(file: Path, function: str, paths: Sequence[str] = ()) -> Any:
 
 
 def argument(given: dict[str, Any]) -> Any:
-    """An argument from the spec: a scalar, or an array from a file of raw bytes."""
+    """An argument from the spec: a scalar, names of the kernel's file, or an array of raw bytes."""
+    if "expression" in given:
+        return Expression(given["expression"])
     if "value" in given:
         return given["value"]
     import ml_dtypes  # noqa: F401 (registers bfloat16 and the fp8 names with NumPy)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import linecache
+import sys
 import threading
 import traceback
 from collections.abc import Callable, Mapping
@@ -13,6 +15,7 @@ import numpy as np
 
 from simulator.api import KernelRef
 from simulator.errors import BadKernel, KernelRefused, SimulatorError
+from simulator.expressions import made as made_of_names
 from simulator.nki.capacity import check_capacity
 from simulator.nki.returned import returned
 from simulator.nki.storage import Storage
@@ -36,7 +39,8 @@ def execute(
     """Execute `kernel` on arguments by name (NumPy arrays become HBM tensors) and return its trace.
 
     With `values=False` arithmetic is skipped except on integers, which may steer addresses; with
-    `record=False` no instruction is kept. Raises `KernelRefused`, `UnknownName` or `BadKernel`.
+    `record=False` no instruction is kept. What the kernel prints goes to standard error. Raises
+    `KernelRefused`, `UnknownName` or `BadKernel`.
     """
     from simulator.dialect import nki_modules
     from simulator.loading import load
@@ -47,7 +51,8 @@ def execute(
     function = getattr(made, "func", made)
     launch = Launch(target, lnc, values=values, record=record)
     bound = {name: _bound(launch, name, value) for name, value in arguments.items()}
-    with nki_modules(forget=False):
+    with nki_modules(forget=False), contextlib.redirect_stdout(sys.stderr):
+        bound = made_of_names(bound, getattr(function, "__globals__", {}))
         outcomes = _run(launch, function, bound)
     trace = _trace(launch, function, outcomes)
     trace.dialect, trace.as_written = launch.dialect, launch.as_written
