@@ -22,6 +22,7 @@ def import_(
         typer.Argument(
             metavar="PATH",
             help="A summary (JSON or text), a whole --output-format json, a folder of parquet tables, "
+            "a NEFF with its NTFF or a capture folder (read with the profiler of this machine), "
             "a benchmark_report.json, a score CSV or an evaluation log.",
             show_default=False,
         ),

@@ -79,8 +79,17 @@ def pair_folder(folder: Path) -> Pairing:
     Raises `DeviceError` when there is no NEFF, no NTFF, or an NTFF with rows and no NEFF.
     """
     neffs, traces = _found(folder)
+    return _paired(neffs, traces, str(folder))
+
+
+def pair_files(neffs: Sequence[Path], ntffs: Sequence[Path], place: str) -> Pairing:
+    """The same of files named one by one; `place` begins the sentence of an error ("The command")."""
+    return _paired(list(neffs), [trace_of(path) for path in ntffs], place)
+
+
+def _paired(neffs: list[Path], traces: list[Trace], place: str) -> Pairing:
     used = [trace for trace in traces if not trace.empty]
-    _require(folder, neffs, traces, used)
+    _require(place, neffs, traces, used)
     pairs: list[Pair] = []
     unexecuted: list[Path] = []
     by_hash = _by_hash(neffs)
@@ -135,7 +144,7 @@ def _found(folder: Path) -> tuple[list[Path], list[Trace]]:
     return neffs, [trace_of(path) for path in files if path.suffix == ".ntff"]
 
 
-def _require(folder: Path, neffs: list[Path], traces: list[Trace], used: list[Trace]) -> None:
+def _require(folder: str, neffs: list[Path], traces: list[Trace], used: list[Trace]) -> None:
     if not traces:
         raise DeviceError(
             f"{folder} holds no device profile (.ntff).",

@@ -215,6 +215,12 @@ def _total(parts: list[float | None]) -> int | None:
     return round(sum(known)) if known else None
 
 
+def _unnamed(reading: Reading) -> bool:
+    """Whether DMA worked and no transfer is counted: the count is 0, or absent, without notifications."""
+    worked = number(reading.summary.get("dma_active_time"))
+    return bool(worked) and not number(reading.summary.get("dma_transfer_count"))
+
+
 def _unsaid(reading: Reading, family: Family | None, basis: str) -> list[str]:
     said = []
     known = release(reading.version)
@@ -231,7 +237,7 @@ def _unsaid(reading: Reading, family: Family | None, basis: str) -> list[str]:
         )
     if basis == "total_time":
         said.append(ENVELOPE)
-    if number(reading.summary.get("dma_transfer_count")) == 0:
+    if _unnamed(reading):
         said.append(
             "DMA transfers are not named: capture with NEURON_RT_ENABLE_DGE_NOTIFICATIONS=1 to see them."
         )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from collectors.errors import UnreadableInput
 from collectors.readers.assemble import run_of
+from collectors.readers.captures import is_capture, read_captures
 from collectors.readers.contest import read_log, read_report, read_scores
 from collectors.readers.files import artifact, digest
 from collectors.readers.full_json import read_full_json
@@ -34,18 +35,19 @@ CONTEST: Mapping[Kind, Callable[[Path, Artifact], list[Run]]] = {
 def read(paths: Sequence[Path]) -> list[Run]:
     """Every run the paths hold, in their order; the same content twice is one run.
 
-    Raises `UnreadableInput` for the first path that is not what it should be: all of it is read, or nothing.
+    Raises `UnreadableInput` for the first path that is not what it should be, `DeviceError` when a NEFF and
+    its NTFF need a profiler this machine lacks: all of it is read, or nothing.
     """
-    found: dict[str, Run] = {}
     for path in paths:
-        for run in _read_one(Path(path)):
-            found.setdefault(run.run_id, run)
-    return list(found.values())
+        if not path.exists():
+            raise UnreadableInput(f"there is no {path}", "check the path")
+    captures = [path for path in paths if is_capture(path)]
+    runs = [run for path in paths if path not in captures for run in _read_one(path)]
+    runs += [run_of(reading, files) for reading, files in (read_captures(captures) if captures else ())]
+    return list({run.run_id: run for run in runs}.values())
 
 
 def _read_one(path: Path) -> list[Run]:
-    if not path.exists():
-        raise UnreadableInput(f"there is no {path}", "check the path")
     kind = recognise(path)
     files = parquet_files(path) if path.is_dir() else [path]
     artifacts = tuple(artifact(file, kind) for file in files)

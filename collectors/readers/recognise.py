@@ -12,7 +12,7 @@ HEAD_BYTES = 1 << 16
 
 KNOWN = (
     "it reads summary-json, summary-text, --output-format json, a folder of Neuron Explorer parquet tables, "
-    "and the challenge's benchmark_report.json, score CSV and evaluation log"
+    "a NEFF with its NTFF, and the challenge's benchmark_report.json, score CSV and evaluation log"
 )
 
 

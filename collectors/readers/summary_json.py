@@ -60,10 +60,10 @@ def _check(record: Mapping[str, Any], key: str, path: Path) -> None:
 def _records(path: Path) -> dict[str, dict[str, Any]]:
     text = text_of(path)
     start = _START.search(text)
-    if not start or text.rfind("}") < start.start():
+    if not start:
         raise UnreadableInput(f"{path} is cut off before its end", "make the summary anew")
     try:
-        found = json.loads(text[start.start() : text.rfind("}") + 1])
+        found, _ = json.JSONDecoder().raw_decode(text, start.start())
     except (ValueError, RecursionError) as error:
         raise UnreadableInput(
             f"{path} is not whole JSON: {error}", "the file is cut off or damaged: make the summary anew"
