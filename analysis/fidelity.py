@@ -12,11 +12,12 @@ from typing import Literal
 from scipy.stats import kendalltau
 
 Origin = Literal["source", "stream"]
-Role = Literal["fitted", "validation"]
+Role = Literal["fitted", "validation", "held out"]
 
 
 COVERAGE = 0.9
 """Share of the measured times an interval should hold."""
+HELD_OUT: Role = "held out"
 FEWEST = 5
 """Kernels of a kind from which its own half-width is taken."""
 
@@ -35,10 +36,10 @@ class Row:
 
     `origin` "source" was traced from the kernel's source and has both schedules; "stream" is a real
     instruction stream replayed in the compiler's order, so it has no list schedule. `role` says whether
-    constants of the machine were fitted to this very kernel. `problem` and `method` name what rows must share
-    to be variants of each other. `low_ns` and `high_ns` are the interval shown to a user, `active` the active
-    fractions by engine, `hbm_bytes` the bytes by direction ("read", "write"). `bound` is what the simulation
-    says the kernel spends its time on.
+    constants of the machine were fitted to this very kernel; on a "held out" one not even an interval rests.
+    `problem` and `method` name what rows must share to be variants of each other. `low_ns` and `high_ns` are
+    the interval shown to a user, `active` the active fractions by engine, `hbm_bytes` the bytes by direction
+    ("read", "write"). `bound` is what the simulation says the kernel spends its time on.
     """
 
     id: str
@@ -171,8 +172,9 @@ class Fidelity:
 
 def fidelity(rows: Sequence[Row], skipped: Sequence[Skipped] = ()) -> Fidelity:
     """Scores of every family and of the whole."""
-    sourced = [row for row in rows if row.origin == "source"]
+    sourced = [row for row in rows if row.origin == "source" and row.role != HELD_OUT]
     groups = {
+        "held out": [row for row in rows if row.role == HELD_OUT],
         "source": sourced,
         "validation": [row for row in sourced if row.role == "validation"],
         "fitted": [row for row in sourced if row.role == "fitted"],
@@ -265,10 +267,10 @@ def _sign(value: float) -> float:
 
 def _family(name: str, rows: Sequence[Row]) -> Family:
     mine = [row for row in rows if row.family == name]
-    others = [row for row in rows if row.family != name and row.origin == "source"]
+    others = [row for row in rows if row.family != name and row.origin == "source" and row.role != HELD_OUT]
     tau, pairs = variants_kendall(mine)
     made = Family(name, scores(mine), kendall(mine), tau, pairs)
-    if not others or any(row.origin == "stream" for row in mine):
+    if not others or any(row.origin == "stream" or row.role == HELD_OUT for row in mine):
         return made
     return _held_out(made, mine, others)
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ from collectors.commands.fidelity_chart import html, svg
 from collectors.errors import UnreadableInput, UsageError
 from collectors.simulated.calibration import COLUMNS, Launch, ladder, read_calibration
 from collectors.simulated.fidelity import collect_fidelity
+from collectors.simulated.published import GROUPS, REPOSITORY, published
 from collectors.store.door import Store
 from collectors.store.fidelity import latest_fidelity, save_fidelity
 from simulator.errors import BadKernel
@@ -92,6 +94,30 @@ def test_a_kind_of_kernel_earns_the_half_width_that_holds_nine_in_ten_of_its_tim
     assert (dma.bound, dma.pooled) == ("dma", True)
     assert dma.share == pytest.approx(0.09)
     assert dma.covered == 0.0
+
+
+def test_held_out_kernels_move_neither_intervals_nor_other_families() -> None:
+    rows = [row("a", 100, 90, bound="dma"), row("b", 100, 95, family="g", bound="dma")]
+    far = row("c", 300, 100, family="h", role="held out", bound="dma")
+    without, with_it = fidelity(rows), fidelity([*rows, far])
+    assert with_it.reaches == without.reaches
+    assert with_it.families[:2] == without.families
+    assert with_it.overall["source"] == without.overall["source"]
+    assert with_it.overall["held out"].mape == pytest.approx(2 / 3)
+
+
+def test_published_kernels_without_their_source_are_skipped_with_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NKI_DASHBOARD_CACHE", str(tmp_path / "cache"))
+    cases, skipped = published(tmp_path)
+    assert not cases
+    assert len(skipped) == sum(len(group[-1]) for group in GROUPS)
+    assert all("there is no clone" in each.reason for each in skipped)
+
+    clone = tmp_path / REPOSITORY
+    subprocess.run(["git", "init", "--quiet", str(clone)], check=True)
+    assert "fetch its whole history" in published(tmp_path)[1][0].reason
 
 
 def test_one_family_alone_has_nothing_to_be_held_out_against() -> None:
@@ -197,10 +223,10 @@ def test_the_verb_predicts_the_ladder_from_the_repository_alone(tmp_path: Path) 
     assert "validation" in table.stdout
 
 
-def test_kernels_without_measured_times_are_a_usage_error(tmp_path: Path) -> None:
-    result = CliRunner().invoke(cli, ["fidelity", "--kernels-from", str(tmp_path)])
+def test_a_folder_of_clones_that_is_not_there_is_a_usage_error(tmp_path: Path) -> None:
+    result = CliRunner().invoke(cli, ["fidelity", "--kernels-from", str(tmp_path / "none")])
     assert isinstance(result.exception, UsageError)
-    assert "--calibration" in result.exception.hint
+    assert "none" in str(result.exception)
 
 
 def test_a_folder_without_profiles_is_refused(tmp_path: Path) -> None:

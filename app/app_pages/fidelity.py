@@ -18,6 +18,7 @@ from collectors.store.fidelity import latest_fidelity
 Report = Mapping[str, Any]
 COMMAND = "collectors fidelity"
 GROUPS = (
+    ("held out", "predicted, held out", "Kernels on which neither constants nor intervals rest."),
     ("validation", "predicted, no constant fitted to them", "Kernels whose times the model never saw."),
     ("fitted", "predicted, fitted to them", "The quality of a fit, not of a prediction."),
     ("stream", "streams replayed, fitted", "The compiler's own order, so only costs and waiting are judged."),

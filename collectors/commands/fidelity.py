@@ -48,6 +48,7 @@ GROUPS = {
     "source": "all kernels predicted from source",
     "validation": "of them, no constant was fitted to",
     "fitted": "of them, constants were fitted to",
+    "held out": "kernels on which neither constants nor intervals rest",
     "stream": "instruction streams replayed in the compiler's order (fitted)",
 }
 
@@ -85,7 +86,7 @@ def fidelity(
     from collectors.simulated.fidelity import collect_fidelity
     from collectors.store.fidelity import save_fidelity
 
-    _check(calibration, kernels_from, chart)
+    _check(kernels_from, chart)
     with progress("predicting") as shown:
         task = shown.task_ids[0]
         report = collect_fidelity(
@@ -106,9 +107,7 @@ def fidelity(
         show(report)
 
 
-def _check(calibration: Path | None, kernels_from: Path | None, chart: Path | None) -> None:
-    if kernels_from is not None and calibration is None:
-        raise UsageError("--kernels-from needs the measured times of those kernels", "add --calibration CSV")
+def _check(kernels_from: Path | None, chart: Path | None) -> None:
     if kernels_from is not None and not kernels_from.is_dir():
         raise UsageError(f"there is no folder {kernels_from}", "give a folder that holds the clones")
     if chart is not None and chart.suffix not in CHARTS:

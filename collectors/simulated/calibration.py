@@ -24,6 +24,8 @@ DTYPES: Mapping[str, np.dtype[Any]] = {
     "bf16": np.dtype(ml_dtypes.bfloat16),
     "float32": np.dtype(np.float32),
     "fp32": np.dtype(np.float32),
+    "int8": np.dtype(np.int8),
+    "int32": np.dtype(np.int32),
 }
 PROFILED = "device profile"
 BENCHMARK = Constant(

@@ -15,6 +15,7 @@ from collectors.records import Profile
 from collectors.simulated import cache, identity
 from collectors.simulated.cache import Entry
 from collectors.simulated.calibration import BENCHMARK, Case, Launch, ladder, read_calibration
+from collectors.simulated.published import published
 from collectors.simulated.tables import profile_of
 from simulator.api import simulate
 from simulator.errors import SimulatorError
@@ -51,6 +52,9 @@ def collect_fidelity(
     cases, skipped = ladder(), list[Skipped]()
     if calibration is not None:
         further, without = read_calibration(calibration, kernels)
+        cases, skipped = cases + further, skipped + without
+    if kernels is not None:
+        further, without = published(kernels)
         cases, skipped = cases + further, skipped + without
     cases = [case for case in cases if _matches(case, only)]
     skipped = [each for each in skipped if _matches(each, only)]
