@@ -63,6 +63,12 @@ def test_rows_and_an_index_may_come_from_data() -> None:
         tensor(4, 6).vector_select(0, rows)
 
 
+def test_what_is_not_executed_of_a_tensor_is_refused_by_rule() -> None:
+    with pytest.raises(KernelRefused) as caught:
+        tensor(4, 6).indirect(tensor(4, 2))
+    assert caught.value.rule == "tensor-indirection"
+
+
 def test_a_pattern_outside_its_tensor_is_refused_only_where_it_is_used() -> None:
     view = tensor(4, 6).ap([[6, 4], [1, 6]], offset=3)
     with pytest.raises(KernelRefused, match="leaves tensor 't'"):

@@ -180,6 +180,14 @@ class NkiTensor:
         shape = (*self.shape[:dim], size, *self.shape[dim + 1 :])
         return self._view(lambda a: np.broadcast_to(a, shape))
 
+    def indirect(self, index: NkiTensor, num_elem: int | None = None) -> NkiTensor:  # noqa: ARG002
+        """Gathering or scattering along the free dimension, which no public kernel does yet: refused."""
+        raise KernelRefused(
+            f"tensor indirection on {self.storage.name!r} is not executed by the simulator",
+            "use nisa.nc_n_gather or nisa.local_gather, or profile on a device",
+            rule="tensor-indirection",
+        )
+
     def broadcast_to(self, shape: tuple[int, ...]) -> NkiTensor:
         """Dimensions of size one repeated to `shape`."""
         return self._view(lambda a: np.broadcast_to(a, tuple(shape)))
