@@ -102,10 +102,14 @@ def test_trap_2_records_are_found_among_log_lines_that_have_braces(
     assert profile.raw["constants"]["system"][SYSTEM]["event_type_count"] == {"nrt_execute": 2}
 
 
-def test_trap_2_a_system_record_alone_says_nothing_of_a_core(tmp_path: Path) -> None:
+def test_trap_2_a_system_record_counts_events_and_has_no_core(tmp_path: Path) -> None:
     path = tmp_path / "system.json"
-    path.write_text(json.dumps({SYSTEM: {"total_duration_ns": 9, "message_count": {}}}))
-    with pytest.raises(UnreadableInput, match="only a system record"):
+    path.write_text(json.dumps({SYSTEM: {"event_type_count": {"nrt_execute": 2}}}))
+    (run,) = read([path])
+    assert (run.launches, run.profiles) == ((), {})
+    assert run.configuration["events"] == {"nrt_execute": {"count": 2}}
+    path.write_text(json.dumps({SYSTEM: {"total_duration_ns": 9}}))
+    with pytest.raises(UnreadableInput, match="says nothing"):
         read([path])
 
 

@@ -51,6 +51,8 @@ def line(run: Run) -> str:
     found = totals(run)
     if found.kernel_ns is not None:
         return f"{_shown(found.kernel_ns, 1e3)} µs ({found.kernel_ns.provenance.label})"
+    if "events" in run.configuration and found.e2e_ns is None:
+        return f"{len(run.configuration['events'])} totals of runtime events ({run.provenance})"
     scored = points(found, run)
     score = (
         f"{number(scored.value)} points{_range(scored.low, scored.high)}"
@@ -71,9 +73,8 @@ def line(run: Run) -> str:
 
 def title(run: Run) -> str:
     """What the run is, in one line."""
-    what = (
-        f"prompt {run.prompt}" if run.prompt is not None else str(run.configuration.get("kernel", "a kernel"))
-    )
+    other = "a kernel" if any(each.phase == "kernel" for each in run.launches) else "a prompt"
+    what = f"prompt {run.prompt}" if run.prompt is not None else str(run.configuration.get("kernel", other))
     length = f", {run.prompt_tokens} + {run.new_tokens} tokens" if run.new_tokens is not None else ""
     return f"{run.label}  {run.run_id}  {what}{length}  {run.target} LNC{run.lnc}  {run.provenance}"
 

@@ -9,20 +9,22 @@ from collectors.errors import UnreadableInput
 from collectors.readers.assemble import run_of
 from collectors.readers.captures import is_capture, read_captures
 from collectors.readers.contest import read_log, read_report, read_scores
+from collectors.readers.events import read_event_totals, run_of_events
 from collectors.readers.files import artifact, digest
 from collectors.readers.full_json import read_full_json
 from collectors.readers.parquet_folder import parquet_files, read_parquet_folder
-from collectors.readers.reading import Reading
+from collectors.readers.reading import Events, Reading
 from collectors.readers.recognise import Kind, recognise
 from collectors.readers.summary_json import read_summary_json
 from collectors.readers.summary_text import read_summary_text
 from collectors.records import Artifact, Run
 
-PROFILES: Mapping[Kind, Callable[[Path, str], list[Reading]]] = {
+PROFILES: Mapping[Kind, Callable[[Path, str], Sequence[Reading | Events]]] = {
     Kind.summary_json: read_summary_json,
     Kind.full_json: read_full_json,
     Kind.parquet_folder: read_parquet_folder,
     Kind.summary_text: read_summary_text,
+    Kind.event_totals: read_event_totals,
 }
 
 CONTEST: Mapping[Kind, Callable[[Path, Artifact], list[Run]]] = {
@@ -54,7 +56,11 @@ def _read_one(path: Path) -> list[Run]:
     if kind in CONTEST:
         return CONTEST[kind](path, artifacts[0])
     identity = artifacts[0].sha256 if path.is_file() else _of_folder(artifacts)
-    return [run_of(reading, artifacts) for reading in PROFILES[kind](path, identity)]
+    return [_run(each, artifacts) for each in PROFILES[kind](path, identity)]
+
+
+def _run(found: Reading | Events, artifacts: tuple[Artifact, ...]) -> Run:
+    return run_of(found, artifacts) if isinstance(found, Reading) else run_of_events(found, artifacts)
 
 
 def _of_folder(artifacts: Sequence[Artifact]) -> str:

@@ -43,3 +43,15 @@ class Reading:
     def version(self) -> str:
         """The profiler's version as it writes it, "" when it does not."""
         return str(self.summary.get("profiler_version") or self.constants.get("explorer_version") or "")
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    """Totals of a session's trace events by name: `count`, and `total_ns` where the file has times."""
+
+    identity: str
+    name: str
+    format: str
+    totals: Mapping[str, Mapping[str, int]]
+    notes: tuple[str, ...] = ()
+    constants: Mapping[str, Any] = field(default_factory=dict)

@@ -12,7 +12,8 @@ HEAD_BYTES = 1 << 16
 
 KNOWN = (
     "it reads summary-json, summary-text, --output-format json, a folder of Neuron Explorer parquet tables, "
-    "a NEFF with its NTFF, and the challenge's benchmark_report.json, score CSV and evaluation log"
+    "a NEFF with its NTFF, totals of runtime events, and the challenge's benchmark_report.json, score CSV "
+    "and evaluation log"
 )
 
 
@@ -26,16 +27,37 @@ class Kind(StrEnum):
     benchmark_report = "benchmark report"
     score_csv = "score csv"
     evaluation_log = "evaluation log"
+    event_totals = "event totals"
 
 
 _SIGNS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
     (Kind.score_csv, re.compile(r"\A\ufeff?[^\n]*\bbase_latency\b[^\n]*\bfinal_score\b")),
+    (Kind.event_totals, re.compile(r"\A(neuron_\w+\t\w+\t\d+\t\d+|\S+\.neff(\t\d+){7})\r?(\n|\Z)")),
     (Kind.benchmark_report, re.compile(r'\A\s*\{\s*"(?:e2e_model|\w+_model)"\s*:\s*(?:\{|null)')),
     (Kind.summary_json, re.compile(r'^[^"{]*\{\s*"[ns]_[0-9a-f]{6,64}"\s*:\s*\{', re.MULTILINE)),
     (Kind.full_json, re.compile(r'\A\s*\{\s*"\w+"\s*:\s*\[')),
     (Kind.summary_text, re.compile(r"^[ns]_[0-9a-f]{6,64}[ \t]*\r?\n[ \t]+\w+", re.MULTILINE)),
 )
 """Tried in order on the first 64 KiB of text."""
+
+_RELATIVES: tuple[tuple[re.Pattern[str], str, str], ...] = (
+    (
+        re.compile(r"\APrompt ID, *Context Length,"),
+        "the challenge's table of prompts and baselines, not a measurement",
+        "collectors profile --contest-dir reads it from a clone of the challenge",
+    ),
+    (
+        re.compile(r"^Test failed at batch \d+ token \d+\.|^Test fails? logit validation", re.MULTILINE),
+        "the output of an accuracy check without a score",
+        "import the whole evaluation log, which ends in Final Score",
+    ),
+    (
+        re.compile(r"\A\s*(\{|\[)"),
+        "JSON of no format the import knows",
+        KNOWN,
+    ),
+)
+"""What is close to something the import reads: its sign, what it is, what to do."""
 
 _LOG = re.compile(rb'^Final Score:|^\s*"e2e_model":|Beginning benchmark sampling', re.MULTILINE)
 
@@ -51,6 +73,9 @@ def recognise(path: Path) -> Kind:
             return kind
     if _LOG.search(head) or _later(path):
         return Kind.evaluation_log
+    for sign, what, hint in _RELATIVES:
+        if sign.search(text):
+            raise UnreadableInput(f"{path} is {what}", hint)
     raise UnreadableInput(f"{path} is {_looks_like(head)}", _hint(head))
 
 

@@ -12,49 +12,61 @@ from pathlib import Path
 from typing import Any
 
 from collectors.errors import UnreadableInput
+from collectors.readers.events import of_system
 from collectors.readers.files import text_of
-from collectors.readers.reading import Reading
+from collectors.readers.reading import Events, Reading
 
 _START = re.compile(r'\{\s*"[ns]_[0-9a-f]')
 
 
-def read_summary_json(path: Path, sha256: str) -> list[Reading]:
+def read_summary_json(path: Path, sha256: str) -> list[Reading | Events]:
     """A reading per device record; the system record is kept in each. Raises `UnreadableInput`."""
     return readings(_records(path), path, sha256, "summary-json")
 
 
-def readings(records: Mapping[str, Mapping[str, Any]], path: Path, sha256: str, kind: str) -> list[Reading]:
-    """Device records as readings, named after the file (or its folder's name and the record's id)."""
-    devices = {key: value for key, value in records.items() if key.startswith("n_")}
-    if not devices:
-        raise UnreadableInput(
-            f"{path} has only a system record: it says nothing of a NeuronCore",
-            "capture a device profile too (NEURON_RT_INSPECT_DEVICE_PROFILE=1), and import its summary",
-        )
-    system = {key: value for key, value in records.items() if key not in devices}
+def readings(
+    records: Mapping[str, Mapping[str, Any]], path: Path, sha256: str, kind: str
+) -> list[Reading | Events]:
+    """Device records as readings, named after the file (or its folder's name and the record's id).
+
+    Without a device record that is whole, a system record gives the counts of its events.
+    """
+    devices = {key: record for key, record in records.items() if key.startswith("n_")}
+    system = {key: record for key, record in records.items() if key not in devices}
+    whole = {key: record for key, record in devices.items() if _is_whole(record)}
+    cut = tuple(
+        f"Record {key[:12]} is left out: no usable total_time (fields: {len(record)})."
+        for key, record in devices.items()
+        if key not in whole
+    )
     name = path.name.split(".")[0]
-    found = []
-    for key, record in devices.items():
-        _check(record, key, path)
-        own = name if len(devices) == 1 else f"{name}:{key[:10]}"
-        found.append(
-            Reading(
-                identity=f"{sha256}:{key}",
-                name=own,
-                format=kind,
-                summary=record,
-                constants={"system": system} if system else {},
-            )
+    if not whole and any("event_type_count" in record for record in system.values()):
+        return [of_system(system, name, sha256, cut)]
+    if not whole:
+        raise UnreadableInput(f"{path}: {_lacking(devices)}", "the summary is not complete: make it anew")
+    return [
+        Reading(
+            identity=f"{sha256}:{key}",
+            name=name if len(devices) == 1 else f"{name}:{key[:10]}",
+            format=kind,
+            summary=record,
+            constants={"system": system} if system else {},
+            notes=cut,
         )
-    return found
+        for key, record in whole.items()
+    ]
 
 
-def _check(record: Mapping[str, Any], key: str, path: Path) -> None:
+def _is_whole(record: Mapping[str, Any]) -> bool:
     total = record.get("total_time")
-    if not isinstance(total, int | float) or isinstance(total, bool) or not 0 < total < 1e6:
-        raise UnreadableInput(
-            f"{path}: record {key[:12]} has no usable total_time", "the summary is not complete: make it anew"
-        )
+    return isinstance(total, int | float) and not isinstance(total, bool) and 0 < total < 1e6
+
+
+def _lacking(devices: Mapping[str, Mapping[str, Any]]) -> str:
+    if not devices:
+        return "a system record without counts of events says nothing"
+    key, record = next(iter(devices.items()))
+    return f"record {key[:12]} has no usable total_time (fields: {len(record)})"
 
 
 def _records(path: Path) -> dict[str, dict[str, Any]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from collectors.readers.files import text_of
-from collectors.readers.reading import Reading
+from collectors.readers.reading import Events, Reading
 from collectors.readers.summary_json import readings
 
 _RECORD = re.compile(r"^([ns]_[0-9a-f]{6,64})\s*$")
@@ -17,7 +17,7 @@ _GROUP = re.compile(r"^\s+([A-Za-z_]\w*):\s*$")
 _NUMBER = re.compile(r"[-+]?\d+(\.\d*)?([eE][-+]?\d+)?")
 
 
-def read_summary_text(path: Path, sha256: str) -> list[Reading]:
+def read_summary_text(path: Path, sha256: str) -> list[Reading | Events]:
     """A reading per device record. Raises `UnreadableInput`."""
     return readings(_records(text_of(path).splitlines()), path, sha256, "summary-text")
 
