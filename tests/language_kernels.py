@@ -130,3 +130,10 @@ def whole_psum(x, y):
     tile = nl.ndarray(acc.shape, dtype=nl.float32, buffer=nl.sbuf)
     nisa.tensor_copy(dst=tile, src=acc, dtype=nl.bfloat16)
     return saved(tile)
+
+
+@nki.jit
+def every_second(x):
+    rows, columns = x.shape
+    tile = nl.load(x)
+    return saved(tile.ap(pattern=[[columns, rows], [2, columns // 2]], offset=1))

@@ -192,3 +192,9 @@ def test_one_matmul_of_trn3_fills_psum_where_trn2_has_a_bank() -> None:
         run("whole_psum", target="trn2", x=x, y=y)
     with pytest.raises(KernelRefused, match=r"tile-limit|psum-capacity"):
         run("whole_psum", x=x, y=np.tile(y, (1, 2)))
+
+
+@pytest.mark.parametrize("dtype", [ml_dtypes.float8_e5m2, ml_dtypes.float8_e4m3fn, ml_dtypes.bfloat16])
+def test_an_access_pattern_reads_types_numpy_has_no_code_for(dtype: Any) -> None:
+    x = X.reshape(64, 40).astype(dtype)
+    assert np.array_equal(result("every_second", x=x), x[:, 1::2])

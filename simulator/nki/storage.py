@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 
 from simulator.errors import KernelRefused
 from simulator.trace import Memory
@@ -103,7 +102,7 @@ def strided(
     if start < 0 or last + dtype.itemsize > storage.data.nbytes:
         return None
     raw = storage.data.reshape(-1).view(np.uint8)
-    return as_strided(raw[start : start + dtype.itemsize].view(dtype), shape, strides)
+    return np.ndarray(shape, dtype, raw, start, strides)
 
 
 def gathered(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -320,6 +320,22 @@ def product(a: Arguments) -> tuple[Array, ...]:
     return ((x.T if left.endswith("T") else x) @ (y.T if right.endswith("T") else y),)
 
 
+def halves_and_ones(name: str, shape: tuple[int, ...]) -> Array:
+    """Values every MX format holds exactly."""
+    found = np.random.default_rng([*name.encode()]).choice([-1.5, -1.0, -0.5, 0.5, 1.0, 1.5], shape)
+    return found.astype(BF16)
+
+
+def to_quantize(use_tensor_copy: bool) -> Arguments:
+    """Two operands of 512 rows, quantised on the way to one MX matmul."""
+    return {
+        "stationary_hbm": halves_and_ones("left", (512, 128)),
+        "moving_hbm": halves_and_ones("right", (512, 512)),
+        "mx_dtype": "float8_e5m2_x4",
+        "use_tensor_copy": use_tensor_copy,
+    }
+
+
 # ---- the table
 
 CONTEST = "aws-neuron/nki-moe"
@@ -481,5 +497,17 @@ KERNELS: tuple[PublicKernel, ...] = (
             "nki_matmul_block_free_dimension_",
             "nki_matmul_fully_optimized_",
         )
+    ),
+    *(
+        PublicKernel(
+            SAMPLES,
+            "6905a68",
+            "src/nki_samples/tutorials/mxfp-matmul/mx_kernels.py",
+            "kernel_copy_strided_quantize_matmul_mx",
+            partial(to_quantize, use_tensor_copy),
+            lambda a: (f32(a["stationary_hbm"]).T @ f32(a["moving_hbm"]),),
+            target="trn3",
+        )
+        for use_tensor_copy in (True, False)
     ),
 )
