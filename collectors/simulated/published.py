@@ -1,4 +1,4 @@
-"""Times that authors of public kernels wrote down. Nothing is fitted to them: they say how far the rest carries.
+"""Times that authors of public kernels wrote down. Nothing is fitted to them: they test the rest.
 
 From the optimisation logs of KevGomes1403/nki-moe-megakernel: variants of the fused experts and of the fused
 attention of one decode step of Qwen3-30B-A3B on one rank, as its profiler gave them.
