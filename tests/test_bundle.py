@@ -96,6 +96,12 @@ def test_what_needs_an_absent_package_is_defined_only_where_it_is() -> None:
     assert not hasattr(made, "Far")
 
 
+def test_a_definition_reached_through_another_module_comes_before_its_use() -> None:
+    first = "from pack.between import BASE\n\nVALUE = BASE + 1\n"
+    made = run(inlined(("pack.a", "VALUE"), a=first, between="from pack.z import BASE\n", z="BASE = 2\n"))
+    assert made.VALUE == 3
+
+
 def test_a_module_that_does_something_when_imported_is_refused_by_line() -> None:
     with pytest.raises(BundleError, match=r"pack\.low:2 runs a statement"):
         inlined(("pack.low", "used"), low="\nprint(1)\n\ndef used(x):\n    return x\n")

@@ -79,20 +79,19 @@ class Inliner:
         return reached
 
     def _ordered(self, wanted: Mapping[Name, Definition]) -> list[str]:
-        """Modules after those they import."""
-        order: list[str] = []
+        """Modules after those they import, directly or through others."""
+        order: dict[str, None] = {}
 
         def place(module: str) -> None:
             for imported in self.module(module).imports.values():
-                if imported.module in needed and imported.module not in order:
+                if imported.module.startswith(self._inside) and imported.module not in order:
                     place(imported.module)
-            if module not in order:
-                order.append(module)
+            order.setdefault(module)
 
         needed = {module for module, _ in wanted}
         for module in sorted(needed):
             place(module)
-        return order
+        return [module for module in order if module in needed]
 
     def _of(self, module: str, wanted: Mapping[Name, Definition]) -> list[Definition]:
         return [d for d in self.module(module).definitions if (module, d.names[0]) in wanted]
