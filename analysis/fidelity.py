@@ -9,8 +9,6 @@ from itertools import combinations
 from statistics import fmean
 from typing import Literal
 
-from scipy.stats import kendalltau
-
 Origin = Literal["source", "stream"]
 Role = Literal["fitted", "validation", "held out"]
 
@@ -247,6 +245,8 @@ def kendall(rows: Sequence[Row]) -> float | None:
     """Kendall's tau-b of predicted against measured; None for fewer than two distinct times."""
     if len(rows) < 2:
         return None
+    from scipy.stats import kendalltau
+
     tau = float(kendalltau([r.predicted_ns for r in rows], [r.measured_ns for r in rows]).statistic)
     return None if math.isnan(tau) else tau
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from scipy import stats
 
 from analysis.estimate import Part
 from analysis.rules.thresholds import CONFIDENCE, MIN_REPEATS, NOISE_FLOOR, SIMULATED_OWN_ERROR
@@ -67,6 +66,8 @@ def mean_interval(values: Sequence[float]) -> Interval:
     """Student's t interval of a mean."""
     if len(values) < MIN_REPEATS:
         return Interval(None, None, _too_few(len(values)))
+    from scipy import stats  # late: it takes a second, and most commands need no interval
+
     mean, error = float(np.mean(values)), float(stats.sem(values))
     reach = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1)) * error
     return Interval(mean - reach, mean + reach, f"{CONFIDENCE:.0%} t interval of n={len(values)} repetitions")
@@ -80,6 +81,8 @@ def difference_of_means(base: Sequence[float], candidate: Sequence[float]) -> Di
         return Difference(before, value, None, None, _too_few(min(len(base), len(candidate))))
     if np.ptp(base) == 0 and np.ptp(candidate) == 0:
         return Difference(before, value, value, value, f"every repetition alike, {sizes}")
+    from scipy import stats
+
     bounds = stats.ttest_ind(candidate, base, equal_var=False).confidence_interval(CONFIDENCE)
     return Difference(before, value, float(bounds.low), float(bounds.high), f"Welch's 95 % interval, {sizes}")
 
@@ -99,6 +102,8 @@ def difference_by_bootstrap(
     before, after = float(of_base(old, axis=-1)), float(of_candidate(new, axis=-1))
     if min(len(old), len(new)) < MIN_REPEATS:
         return Difference(before, after - before, None, None, _too_few(min(len(old), len(new))))
+    from scipy import stats
+
     bounds = stats.bootstrap(
         (new, old),
         lambda x, y, axis=-1: of_candidate(x, axis=axis) - of_base(y, axis=axis),

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from scipy import stats
 
 from collectors.device.children import Report, run_child, silent
 from collectors.device.environment import base_environment
@@ -97,6 +96,8 @@ def _percentile(data: np.ndarray[Any, Any], quantile: float) -> Percentile:
     value = float(np.quantile(data, quantile))
     if data.size < 2 or data.size * (1 - quantile) < 1:
         return Percentile(quantile, value, None, None)
+    from scipy import stats
+
     interval = stats.bootstrap(
         (data,),
         lambda sample, axis: np.quantile(sample, quantile, axis=axis),

@@ -18,6 +18,7 @@ from collectors.readers.parquet_columns import TABLES
 from collectors.readers.parquet_scans import Files, Scans, scan_of, source
 from collectors.readers.reading import Reading
 from collectors.readers.rows import window
+from collectors.readers.sql import PROCESS, unreadable
 
 SCHEMA_MAJOR = 7
 ABOUT = (
@@ -27,7 +28,6 @@ ABOUT = (
     "driver_version",
     "compiler_version",
 )
-PROCESS = "process the profile anew and let it finish (neuron-explorer view --ingest-only)"
 
 _NAME = re.compile(r"(?P<table>[A-Za-z]+?)(?:_\d+)?\.parquet")
 
@@ -49,8 +49,7 @@ def read_parquet_folder(folder: Path, identity: str) -> list[Reading]:
             connection.execute("SET enable_progress_bar = false")
             return [_reading(connection, folder, files, identity)]
     except duckdb.Error as error:
-        said = str(error).strip().splitlines()[0]
-        raise UnreadableInput(f"{folder} has a table that cannot be read: {said}", PROCESS) from None
+        raise unreadable(folder, error) from None
 
 
 def _reading(connection: duckdb.DuckDBPyConnection, folder: Path, files: Files, identity: str) -> Reading:

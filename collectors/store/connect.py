@@ -19,6 +19,7 @@ LOCKED = (
     "different configuration",
     "being used by another process",
 )
+FULL = re.compile(r"no space left|file too large|disk quota|not enough space|out of disk", re.IGNORECASE)
 HOLDER = re.compile(r"Conflicting lock is held in (?P<who>.+?)(?: by user .+?)?\. ", re.DOTALL)
 CONFIG: dict[str, str | bool | int | float | list[str]] = {"enable_external_access": False}
 
@@ -97,6 +98,11 @@ def unreadable(path: Path, error: Exception) -> StoreError:
         return StoreError(f"{path} is a folder", "name a file with --db, for example --db runs.db")
     if "not a valid DuckDB database" in said:
         return StoreError(f"{path} is not a DuckDB database", "name another file with --db")
+    if full := FULL.search(said):
+        return StoreError(
+            f"{path} could not be written: {full[0].lower()}",
+            "make space on its disk and do it again; everything stored before is unharmed",
+        )
     if isinstance(error, duckdb.PermissionException) or "ermission" in said:
         return StoreError(f"{path} may not be read or written by you", "change its permissions or use --db")
     return StoreError(

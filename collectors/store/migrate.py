@@ -30,21 +30,28 @@ def newest() -> int:
 
 def version(connection: duckdb.DuckDBPyConnection, path: Path) -> int:
     """The database's schema version, 0 for an empty one. Raises `StoreError` for a foreign or newer one."""
-    tables = {name for (name,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
-    if "schema_version" not in tables:
-        if tables:
-            raise StoreError(
-                f"{path} is a DuckDB database of something else ({', '.join(sorted(tables)[:3])})",
-                "name another file with --db",
-            )
+    try:
+        [(found,)] = connection.execute("SELECT coalesce(max(version), 0) FROM schema_version").fetchall()
+    except duckdb.CatalogException:
+        _require_empty(connection, path)
         return 0
-    [(found,)] = connection.execute("SELECT coalesce(max(version), 0) FROM schema_version").fetchall()
     if found > newest():
         raise StoreError(
             f"{path} was written by a newer nki-dashboard (schema {found}; this one knows up to {newest()})",
             "update with `git pull && pip install -e .`, or name another file with --db",
         )
     return int(found)
+
+
+def _require_empty(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    tables = sorted(
+        name for (name,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()
+    )
+    if tables:
+        raise StoreError(
+            f"{path} is a DuckDB database of something else ({', '.join(tables[:3])})",
+            "name another file with --db",
+        )
 
 
 def migrate(connection: duckdb.DuckDBPyConnection, path: Path) -> None:

@@ -1,46 +1,28 @@
-"""A profile's timeline for a picture: one row per lane and pixel, aggregated in SQL."""
+"""A profile's timeline for a picture: one row per lane and pixel, and sums per source line."""
 
 from __future__ import annotations
 
-import duckdb
-import pyarrow as pa
+from collections.abc import Sequence
 
-LANES = """
-WITH span AS (
-  SELECT 'engine' AS kind, pcore_idx, engine AS lane, start_ts, end_ts, opcode AS what,
-         nki_source_location AS source, NULL::BIGINT AS bytes
-  FROM Instruction WHERE profile_id = $profile AND end_ts > $start AND start_ts < $end
-  UNION ALL
-  SELECT 'queue', pcore_idx, coalesce(queue_name, 'queue ' || queue_idx), start_ts, end_ts,
-         coalesce(variable, op, 'transfer'), nki_source_location, transfer_bytes
-  FROM DmaPacketAggregated WHERE profile_id = $profile AND end_ts > $start AND start_ts < $end
-), own AS (
-  -- Transfers of a queue overlap; each counts from where the ones before it ended, so that busy is a union.
-  SELECT *, greatest(start_ts, coalesce(max(end_ts) OVER (
-      PARTITION BY kind, pcore_idx, lane ORDER BY start_ts, end_ts
-      ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), start_ts)) AS from_ts
-  FROM span
-), cut AS (
-  SELECT kind, pcore_idx, lane, what, source, bytes, start_ts, end_ts, from_ts,
-         unnest(range(greatest(0, floor((start_ts - $start) / $width)::BIGINT),
-                      least($buckets, 1 + floor((end_ts - 1 - $start) / $width)::BIGINT))) AS bucket
-  FROM own WHERE end_ts > start_ts
-), pixel AS (
-  SELECT kind, pcore_idx, lane, bucket, what, source, count(*) AS count,
-         sum(greatest(0, least(end_ts, $start + (bucket + 1) * $width)
-                         - greatest(start_ts, $start + bucket * $width))) AS time_ns,
-         sum(greatest(0, least(end_ts, $start + (bucket + 1) * $width)
-                         - greatest(from_ts, $start + bucket * $width))) AS busy_ns,
-         sum(bytes * (least(end_ts, $start + (bucket + 1) * $width)
-                      - greatest(start_ts, $start + bucket * $width)) / (end_ts - start_ts)) AS bytes
-  FROM cut GROUP BY ALL
-)
-SELECT kind, pcore_idx, lane, $start + bucket * $width AS start_ns, $start + (bucket + 1) * $width AS end_ns,
-       least(1.0, sum(busy_ns) / $width) AS busy, arg_max(what, time_ns) AS top,
-       arg_max(source, time_ns) AS top_source, sum(count)::BIGINT AS count, sum(bytes) AS bytes
-FROM pixel GROUP BY kind, pcore_idx, lane, bucket
-ORDER BY kind, pcore_idx, lane, bucket
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from collectors.store.pixels import Ints, Spans, pixels
+
+SPANS = """
+SELECT 'engine' AS kind, pcore_idx, engine AS lane, start_ts, end_ts, opcode AS what,
+       nki_source_location AS source, 0::BIGINT AS bytes
+FROM Instruction
+WHERE profile_id = $profile AND end_ts > $start AND start_ts < $end AND end_ts > start_ts
+UNION ALL
+SELECT 'queue', pcore_idx, coalesce(queue_name, 'queue ' || queue_idx), start_ts, end_ts,
+       coalesce(variable, op, 'transfer'), nki_source_location, coalesce(transfer_bytes, 0)
+FROM DmaPacketAggregated
+WHERE profile_id = $profile AND end_ts > $start AND start_ts < $end AND end_ts > start_ts
 """
+LANE, WHAT = ("kind", "pcore_idx", "lane"), ("what", "source")
 
 LINES = """
 WITH issued AS (
@@ -92,14 +74,45 @@ def lanes(
     anything running), top (opcode or variable that took the most of it), top_source (its "file:line"), count
     (instructions or transfers that touch the piece), bytes (moved in the piece, queues only).
     """
-    given = {
-        "profile": profile_id,
-        "start": float(start_ns),
-        "end": float(end_ns),
-        "width": max((end_ns - start_ns) / buckets, 1e-9),
-        "buckets": buckets,
-    }
-    return connection.sql(LANES, params=given).to_arrow_table()
+    given = {"profile": profile_id, "start": float(start_ns), "end": float(end_ns)}
+    rows = connection.sql(SPANS, params=given).to_arrow_table()
+    width = max((end_ns - start_ns) / buckets, 1e-9)
+    (lane_of, lanes), (what_of, whats) = _coded(rows, LANE), _coded(rows, WHAT)
+    start, end, moved = (np.asarray(rows[name]) for name in ("start_ts", "end_ts", "bytes"))
+    found = pixels(Spans(lane_of, start, end, what_of, moved), start_ns, width, buckets)
+    named, top = lanes.take(pa.array(found.lane)), whats.take(pa.array(found.top))
+    engine = pc.equal(named["kind"], "engine")
+    return pa.table(
+        {
+            **{name: named[name] for name in LANE},
+            "start_ns": start_ns + found.bucket * width,
+            "end_ns": start_ns + (found.bucket + 1) * width,
+            "busy": found.busy,
+            "top": top["what"],
+            "top_source": top["source"],
+            "count": found.count,
+            "bytes": pc.if_else(engine, pa.scalar(None, pa.float64()), pa.array(found.bytes)),
+        }
+    )
+
+
+def _coded(rows: pa.Table, names: Sequence[str]) -> tuple[Ints, pa.Table]:
+    """A number for each distinct combination of columns, in their order, and what each number stands for."""
+    distinct = (
+        rows.select(names)
+        .group_by(list(names))
+        .aggregate([])
+        .sort_by([(name, "ascending") for name in names])
+    )
+    code = np.zeros(rows.num_rows, np.int64)
+    known = np.zeros(distinct.num_rows, np.int64)
+    for name in names:
+        words = pc.unique(rows[name])
+        for codes, column in ((code, rows[name]), (known, distinct[name])):
+            codes *= len(words)
+            codes += np.asarray(pc.index_in(column, words))
+    order = np.argsort(known)
+    return order[np.searchsorted(known[order], code)], distinct
 
 
 def lines(connection: duckdb.DuckDBPyConnection, profile_id: str) -> pa.Table:

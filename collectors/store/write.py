@@ -242,7 +242,4 @@ def _owned(profile: Profile, name: str, columns: frozenset[str], notes: list[str
 
 
 def _columns(connection: duckdb.DuckDBPyConnection, table: str) -> frozenset[str]:
-    found = connection.execute(
-        "SELECT column_name FROM duckdb_columns() WHERE table_name = ? AND NOT internal", [table]
-    ).fetchall()
-    return frozenset(name for (name,) in found)
+    return frozenset(connection.sql(f"FROM {table} LIMIT 0").columns)
