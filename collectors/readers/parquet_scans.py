@@ -62,8 +62,7 @@ def _shifted(scan: Scan, origin_ns: int) -> Scan:
 def _numbered(scan: Scan) -> Scan:
     """Program order on each core in `idx`. Only times and places are sorted, whole rows never."""
     order = "row_number() OVER (PARTITION BY pcore_idx ORDER BY start_ts, end_ts) - 1 AS idx"
-    query = f"SELECT * FROM ({scan.query}) JOIN (SELECT {PLACE}, {order} FROM ({scan.query})) USING ({PLACE})"  # noqa: S608
-    return Scan(query, (*scan.columns, "idx"), scan.rows, scan.files)
+    return _beside(scan, "idx", f"SELECT {PLACE}, {order} FROM ({scan.query})")  # noqa: S608 (own names)
 
 
 def _counted(transfers: Scan, packets: Scan) -> Scan:
@@ -72,9 +71,15 @@ def _counted(transfers: Scan, packets: Scan) -> Scan:
         "SELECT packet_aggregation_id AS id, count(*) AS descriptors "  # noqa: S608
         f"FROM ({packets.query}) GROUP BY packet_aggregation_id"
     )
-    return Scan(
-        f"SELECT t.*, c.descriptors FROM ({transfers.query}) t LEFT JOIN ({counts}) c USING (id)",  # noqa: S608
-        (*transfers.columns, "descriptors"),
-        transfers.rows,
-        (*transfers.files, *packets.files),
+    found = f"SELECT {PLACE}, descriptors FROM ({transfers.query}) LEFT JOIN ({counts}) USING (id)"  # noqa: S608
+    counted = _beside(transfers, "descriptors", found)
+    return Scan(counted.query, counted.columns, counted.rows, (*transfers.files, *packets.files))
+
+
+def _beside(scan: Scan, column: str, values: str) -> Scan:
+    """The scan with one more column, from SQL that tells it by place. Rows stay in the order of their files."""
+    query = (
+        f"SELECT t.*, v.{column} FROM ({scan.query}) t "  # noqa: S608 (own names)
+        f"POSITIONAL JOIN (SELECT {column} FROM ({values}) ORDER BY {PLACE}) v"
     )
+    return Scan(query, (*scan.columns, column), scan.rows, scan.files)

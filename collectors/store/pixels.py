@@ -59,7 +59,7 @@ def pixels(spans: Spans, start_ns: float, width_ns: float, buckets: int) -> Pixe
         busy=np.minimum(np.bincount(index, covered, len(places)) / width_ns, 1.0),
         top=_most(index, spans.what[order][of], spent),
         count=np.bincount(index, minlength=len(places)),
-        bytes=np.bincount(index, moved, len(places)),
+        bytes=np.bincount(index, moved, len(places)).astype(np.float64),
     )
 
 
