@@ -12,6 +12,7 @@ from standin import tables
 from standin.machine import behave, machine
 from standin.tool import make_neff
 
+from analysis.compare import compare
 from collectors.device.bench import bench
 from collectors.device.capture import collect, tidy
 from collectors.device.failures import PhaseError
@@ -22,8 +23,9 @@ from collectors.device.processing import row_counts
 from collectors.device.settings import Settings
 from collectors.device.waterfall import Graph
 from collectors.errors import DeviceError, UsageError
-from collectors.records import Launch, Run
+from collectors.records import Launch, Phase, Run
 from collectors.request import KernelRequest, ProfileRequest, Prompt
+from collectors.store.door import Store
 
 SITE = Path(__file__).resolve().parent / "standin" / "site"
 DEVICE_NS = 1000
@@ -47,8 +49,8 @@ def double(x, factor):
 """
 
 
-def launch(slot: str, time_ns: int) -> Launch:
-    return Launch(slot, (slot,), "measured", "kernel", None, 1, "measured", time_ns, None, None)
+def launch(slot: str, time_ns: int, phase: Phase = "kernel") -> Launch:
+    return Launch(slot, (slot,), "measured", phase, None, 1, "measured", time_ns, None, None)
 
 
 def read_tables(paths: Sequence[Path]) -> list[Run]:
@@ -192,6 +194,29 @@ def test_a_failed_capture_falls_back_to_what_the_run_recorded(
     assert "compile" not in run.configuration["phase_seconds"], "an unchanged model is not compiled twice"
     assert any("first execution is shown" in warning for warning in run.warnings)
     assert any(row.slot == "router" for row in run.launches)
+
+
+def test_a_capture_read_by_the_real_readers_has_the_models_slots(
+    monkeypatch: pytest.MonkeyPatch, shared: tuple[Bed, Run], store: Store
+) -> None:
+    bed = shared[0]
+    behave(monkeypatch, "layers")
+    run = collect(replace(bed.request, accuracy=False), settings=bed.settings, host=bed.host)
+    store.save(run)
+    tidy(run, bed.settings)
+    kept = store.load(run.run_id)
+    rows = {(row.slot, row.phase, row.bucket): row for row in kept.launches}
+    matmul = tables.MATMUL_NS
+    assert rows["qkv", "prefill", 4].time_ns == rows["qkv", "decode", 8].time_ns == matmul
+    assert rows["router", "decode", 12].time_ns == 2 * matmul
+    assert rows["unattributed", "decode", 8].time_ns == matmul
+    assert (rows["router", "decode", 8].count, rows["qkv", "prefill", 4].count) == (4, 1)
+    assert any("25.0% of the graph's time is unattributed" in said for said in kept.warnings)
+    timeline = store.table(rows["unattributed", "decode", 8].profile_id or "", "Instruction")
+    assert timeline.num_rows == tables.MATMULS + 2
+    simulated = replace(EMPTY, launches=(launch("qkv", 500, "decode"), launch("router", 100, "decode")))
+    compared = {row.label: row for row in compare(simulated, kept).rows if row.phase == "decode"}
+    assert all(compared[slot].base and compared[slot].candidate for slot in ("qkv", "router"))
 
 
 def test_a_failed_profile_keeps_the_timing_and_says_why(

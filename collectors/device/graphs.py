@@ -105,9 +105,17 @@ def read_shot(shot: Shot, tool: Tool, folder: Path, report: Report, read: Read |
     runs = (read or reader())([done.path])
     if not runs:
         raise DeviceError(f"Nothing could be read from the profile of {label}.", f"Its log is {done.log}.")
-    run = runs[0]
+    run = _by_slot(runs[0], shot.graph.phase)
     artifacts = (artifact(shot.neff, "neff"), artifact(shot.ntff, "ntff"))
     return GraphProfile(run.launches, run.profiles, artifacts, (*shot.warnings, *run.warnings), run.sources)
+
+
+def _by_slot(run: Run, phase: Phase) -> Run:
+    """A model's graph by the slots of the model; the profile of a single kernel as it is."""
+    if phase == "kernel":
+        return run
+    readers = importlib.import_module("collectors.readers.attribution")
+    return cast(Run, readers.attributed(run, phase, whole=True))
 
 
 def reader() -> Read:

@@ -7,17 +7,19 @@ from pathlib import Path
 
 from collectors.errors import UnreadableInput
 from collectors.readers.assemble import run_of
+from collectors.readers.attribution import attributed
 from collectors.readers.captures import is_capture, read_captures
 from collectors.readers.contest import read_log, read_report, read_scores
 from collectors.readers.events import read_event_totals, run_of_events
 from collectors.readers.files import artifact, digest
 from collectors.readers.full_json import read_full_json
 from collectors.readers.parquet_folder import parquet_files, read_parquet_folder
+from collectors.readers.phases import phase_of
 from collectors.readers.reading import Events, Reading
 from collectors.readers.recognise import Kind, recognise
 from collectors.readers.summary_json import read_summary_json
 from collectors.readers.summary_text import read_summary_text
-from collectors.records import Artifact, Run
+from collectors.records import Artifact, Phase, Run
 
 PROFILES: Mapping[Kind, Callable[[Path, str], Sequence[Reading | Events]]] = {
     Kind.summary_json: read_summary_json,
@@ -45,7 +47,7 @@ def read(paths: Sequence[Path]) -> list[Run]:
             raise UnreadableInput(f"there is no {path}", "check the path")
     captures = [path for path in paths if is_capture(path)]
     runs = [run for path in paths if path not in captures for run in _read_one(path)]
-    runs += [run_of(reading, files) for reading, files in (read_captures(captures) if captures else ())]
+    runs += [_run(reading, files) for reading, files in (read_captures(captures) if captures else ())]
     return list({run.run_id: run for run in runs}.values())
 
 
@@ -60,7 +62,17 @@ def _read_one(path: Path) -> list[Run]:
 
 
 def _run(found: Reading | Events, artifacts: tuple[Artifact, ...]) -> Run:
-    return run_of(found, artifacts) if isinstance(found, Reading) else run_of_events(found, artifacts)
+    """A kernel's profile as one launch, a model's graph as one per slot, events as totals."""
+    if isinstance(found, Events):
+        return run_of_events(found, artifacts)
+    return attributed(run_of(found, artifacts), _phase(found, artifacts))
+
+
+def _phase(reading: Reading, artifacts: Sequence[Artifact]) -> Phase | None:
+    """What the profile calls itself, else the file or the two folders it lies in."""
+    own = [str(reading.constants.get(name) or "") for name in ("neff_header", "profile_info")]
+    names = [reading.name, str(reading.summary.get("neff_name") or ""), *own]
+    return phase_of([*names, *("/".join(Path(each.path).parts[-3:]) for each in artifacts[:1])])
 
 
 def _of_folder(artifacts: Sequence[Artifact]) -> str:

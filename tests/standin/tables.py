@@ -93,6 +93,19 @@ def instructions() -> list[dict[str, object]]:
     return [*rows, _instruction(MATMULS + 1, "Sync", "WRITE", PREAMBLE_NS + WORK_NS, TAIL_NS)]
 
 
+LAYERS = ("layers.0/self_attn/qkv_proj", "layers.0/mlp/router", "layers.0/mlp/router", "Unknown")
+"""Of the four matmuls, when they are a model's."""
+
+
+def of_a_model(rows: list[dict[str, object]]) -> list[dict[str, object]]:
+    """The instructions with names of a framework's layers instead of a kernel's lines."""
+    names = iter(LAYERS)
+    return [
+        row | {"layer": next(names), "nki_source_location": None} if row["opcode"] == "MATMUL" else row
+        for row in rows
+    ]
+
+
 def _instruction(index: int, engine: str, opcode: str, start: int, duration: int) -> dict[str, object]:
     row: dict[str, object] = dict.fromkeys(SCHEMAS["Instruction"])
     zero = [name for name in row if name.endswith("_bytes") or "flops" in name or "wait" in name]

@@ -6,6 +6,7 @@ asked for in NEURON_STANDIN, comma-separated:
 
     serves            `view` ignores --ingest-only and serves for ever after it is done
     headers-only      `view` writes table headers, never rows, and exits 0
+    layers              `view` names layers of a model instead of lines of a kernel
     gate=FIFO         `view` writes headers, then waits until FIFO is opened for writing
     strict            undocumented options are refused, as a build without them does
     log-lines         log lines stand on standard output around the answer
@@ -209,6 +210,8 @@ def _parquet(values: dict[str, str], uuid: str, version: str) -> int:
         tables.write(folder, name, [])
     print("INFO[0001] processing started", flush=True)
     asked = manners()
+    if "layers" in asked:
+        content["Instruction"] = tables.of_a_model(content["Instruction"])
     if "headers-only" in asked:
         return 0
     if "gate" in asked:

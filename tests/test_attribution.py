@@ -1,0 +1,159 @@
+"""A model's graph divided among the model's slots: whose instructions, whose time, what is nobody's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from standin import tables as standin
+
+from analysis.compare import compare
+from collectors.readers import read
+from collectors.readers.attribution import attributed, shares_ns
+from collectors.readers.phases import phase_of
+from collectors.readers.slots import place
+from collectors.records import Run
+from collectors.store.door import Store
+
+DECODE = (
+    ("layers.0/input_layernorm", "", 100),
+    ("layers.0/self_attn/qkv_proj", "", 300),
+    ("", "attention_decode.py:40", 200),
+    ("", "blocks.py:12", 50),
+    ("", "attention_decode.py:44", 50),
+    ("layers.0/mlp/router", "", 100),
+    ("", "somebody.py:3", 200),
+)
+"""Layer, source line and nanoseconds of instructions one after the other."""
+
+
+def graph(folder: Path, rows: tuple[tuple[str, str, int], ...] = DECODE, name: str = "decode") -> Path:
+    """A folder of tables whose tensor engine does `rows`."""
+    place = folder / name
+    place.mkdir(parents=True)
+    template = standin.instructions()[1]
+    made: list[dict[str, object]] = []
+    at = 5_000
+    for number, (layer, source, lasts) in enumerate(rows):
+        located = f"['/home/me/kernels/{source}']" if source else None
+        times = {"start_ts": at, "end_ts": at + lasts, "duration_ns": lasts, "id": number}
+        made.append(template | times | {"layer": layer or "Unknown", "nki_source_location": located})
+        at += lasts
+    content: dict[str, Any] = standin.rows("u", "2.32.0.495") | {"Instruction": made, "DmaPacket": []}
+    content["ActiveTime"] = []
+    for table, data in (content | {"Summary": [standin.summary("2.32.0.495")]}).items():
+        standin.write(place, table, data)
+    return place
+
+
+def by_slot(run: Run) -> dict[str, int]:
+    return {launch.slot: launch.time_ns for launch in run.launches}
+
+
+def test_every_slot_gets_its_time_and_the_rest_is_one_row_with_its_share(tmp_path: Path) -> None:
+    (run,) = read([graph(tmp_path)])
+    assert by_slot(run) == {
+        "input_norm": 100,
+        "qkv": 300,
+        "attention_decode": 300,
+        "router": 100,
+        "unattributed": 200,
+    }
+    assert {launch.phase for launch in run.launches} == {"decode"}
+    assert any("20.0% of the graph's time is unattributed" in said for said in run.warnings)
+
+
+def test_a_slots_profile_counts_its_own_instructions(tmp_path: Path, store: Store) -> None:
+    (run,) = read([graph(tmp_path)])
+    store.save(run)
+    kept = store.load(run.run_id)
+    of = {launch.slot: kept.profiles[launch.profile_id or ""] for launch in kept.launches}
+    assert of["attention_decode"].instructions == 3
+    assert of["qkv"].macs == 128**3
+    assert of["qkv"].engines["tensor"] == 1.0
+    assert store.table(of["unattributed"].profile_id, "Instruction").num_rows == len(DECODE)
+
+
+def test_the_same_slots_of_two_measured_runs_stand_in_the_same_rows(tmp_path: Path) -> None:
+    (base,) = read([graph(tmp_path / "a")])
+    faster = tuple((layer, source, lasts // 2) for layer, source, lasts in DECODE)
+    (candidate,) = read([graph(tmp_path / "b", faster)])
+    rows = {row.label: row.moved_ns for row in compare(base, candidate).rows}
+    assert rows["qkv"] == -150
+    assert rows["unattributed"] == -100
+
+
+def test_a_kernel_alone_is_not_a_graph(tmp_path: Path) -> None:
+    path = graph(tmp_path, (("", "qkv.py:3", 100), ("", "qkv.py:4", 50)), "mine")
+    (run,) = read([path])
+    assert [(launch.slot, launch.phase) for launch in run.launches] == [("mine", "kernel")]
+    whole = attributed(run, "decode", whole=True)
+    assert by_slot(whole) == {"qkv": 150}
+
+
+def test_a_graph_that_names_nothing_is_one_unattributed_row(tmp_path: Path) -> None:
+    (run,) = read([graph(tmp_path, (("", "", 100),))])
+    whole = attributed(run, "prefill", whole=True)
+    assert [(launch.slot, launch.phase, launch.time_ns) for launch in whole.launches] == [
+        ("unattributed", "prefill", 100)
+    ]
+    assert any("100.0%" in said for said in whole.warnings)
+
+
+@pytest.mark.parametrize(
+    ("layer", "source", "phase", "covers"),
+    [
+        ("NeuronQwen3MoeModel/layers.11/self_attn/qkv_proj", "", "decode", ("qkv",)),
+        ("layers.11/self_attn/softmax", "", "prefill", ("attention_prefill",)),
+        ("layers.11/self_attn/softmax", "", None, ("attention_prefill", "attention_decode")),
+        ("layers.11/self_attn/q_layernorm", "", None, ("qk_norm_rope",)),
+        ("layers.11/post_attention_layernorm", "rmsnorm.py:20", "decode", ("post_norm",)),
+        ("", "rmsnorm.py:20", "decode", ("input_norm", "post_norm", "final_norm")),
+        ("model/norm", "", "decode", ("final_norm",)),
+        ("layers.3/mlp/expert_mlps/dot", "", "decode", ("experts_decode",)),
+    ],
+)
+def test_layers_and_files_name_slots(layer: str, source: str, phase: Any, covers: tuple[str, ...]) -> None:
+    found = place(layer, source, phase)
+    assert found is not None
+    assert sorted(found.covers) == sorted(covers)
+
+
+def test_what_nothing_names_has_no_place() -> None:
+    assert place("Unknown", "their_kernel.py:7", "decode") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "phase"),
+    [
+        ("nxd_model/token_generation_model/_tp0_bk2/graph.neff", "decode"),
+        ("context_encoding_model", "prefill"),
+        ("prefill_128.json", "prefill"),
+        ("decoder.json", None),
+        ("prefill-and-decode", None),
+    ],
+)
+def test_names_tell_the_phase(name: str, phase: str | None) -> None:
+    assert phase_of([name]) == phase
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 90), st.integers(1, 30), st.integers(0, 2)), min_size=1, max_size=30)
+)
+def test_shares_sum_to_the_execution(rows: list[tuple[int, int, int]]) -> None:
+    start = np.asarray([at for at, _, _ in rows], np.float64)
+    end = start + np.asarray([lasts for _, lasts, _ in rows], np.float64)
+    found = shares_ns(start, end, np.asarray([of for _, _, of in rows]), 4, (0.0, 100.0))
+    assert found.sum() == pytest.approx(100.0)
+    assert (found >= 0).all()
+
+
+def test_a_wait_belongs_to_the_work_that_starts_next_and_work_at_once_is_shared() -> None:
+    start, end = np.asarray([10.0, 40.0, 40.0]), np.asarray([20.0, 60.0, 50.0])
+    found = shares_ns(start, end, np.asarray([0, 0, 1]), 3, (0.0, 70.0))
+    # 0-20 the first; 20-40 waits for both, 40-50 is both's, 50-60 the first's, 60-70 nobody's
+    assert found.tolist() == [20 + 10 + 5 + 10, 10 + 5, 10]
