@@ -13,7 +13,6 @@ from collectors.store.door import Store
 PROFILES = Path(__file__).parents[2] / "shared" / "profiles"
 FILES = sorted(path for path in PROFILES.rglob("*") if path.is_file()) if PROFILES.exists() else []
 REFUSED = {
-    "kev-accuracy-status-sample.txt": "accuracy check without a score",
     "kev-profile_v6b_exec_2.ntff": "without its NEFF",
     "prompt_data_trn2.csv": "table of prompts",
     "prompt_data_trn3.csv": "table of prompts",
@@ -33,7 +32,7 @@ def test_every_real_file_is_imported_or_refused_by_one_sentence(path: Path, stor
     runs = read([path])
     for run in runs:
         store.save(run)
-        assert run.launches or run.samples or run.configuration["events"]
+        assert run.launches or run.samples or run.checks or run.configuration["events"]
     assert len(store.runs()) == len(runs) > 0
 
 

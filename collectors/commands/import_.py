@@ -23,7 +23,8 @@ def import_(
             metavar="PATH",
             help="A summary (JSON or text), a whole --output-format json, a folder of parquet tables, "
             "a NEFF with its NTFF or a capture folder (read with the profiler of this machine), "
-            "a benchmark_report.json, a score CSV or an evaluation log.",
+            "totals of runtime events, a benchmark_report.json, a score CSV, an evaluation log or an "
+            "accuracy status.",
             show_default=False,
         ),
     ],
@@ -36,7 +37,8 @@ def import_(
 ) -> None:
     """Store what a profiler or the challenge wrote; each file is recognised by its content.
 
-    Files are read whole before anything is stored, and the same content is stored once.
+    Files are read whole before anything is stored, and the same content is stored once. What belongs together
+    is one run: a report, its score, its accuracy, its event totals and the profiles of its graphs.
 
     Example: collectors import baseline.json summary.json --label first-try
     """

@@ -19,10 +19,10 @@ METRICS: Mapping[str, Phase] = {"prefill_ns": "prefill", "decode_ns": "decode"}
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """A compiled graph: its phase and its bucket."""
+    """A compiled graph: its phase and its bucket, None where what was measured tells no buckets apart."""
 
     phase: Phase
-    bucket: int
+    bucket: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ def samples(measured: Timing) -> tuple[Sample, ...]:
     """Every sample under the vocabulary of the store: e2e_ns, ttft_ns, decode_ns, host_ns."""
     rows = [Sample("e2e_ns", n, value) for n, value in enumerate(measured.e2e_ns)]
     rows += [Sample("host_ns", n, value) for n, value in enumerate(measured.host_ns)]
-    for graph in sorted(measured.calls, key=lambda graph: (graph.phase, graph.bucket)):
+    for graph in sorted(measured.calls, key=lambda graph: (graph.phase, graph.bucket or 0)):
         metric = "ttft_ns" if graph.phase == "prefill" else "decode_ns"
         for n, values in enumerate(measured.calls[graph]):
             rows += [Sample(metric, n, value) for value in values]
@@ -93,7 +93,7 @@ def launches(
     """
     rows: list[Launch] = []
     warnings: list[str] = []
-    for graph in sorted(measured.calls, key=lambda graph: (graph.phase == "decode", graph.bucket)):
+    for graph in sorted(measured.calls, key=lambda graph: (graph.phase == "decode", graph.bucket or 0)):
         executions, call_ns = measured.executions(graph), measured.call_ns(graph)
         own = [_repeated(row, graph, executions) for row in profiled.get(graph, ())]
         device_ns = sum(row.count * row.time_ns for row in own) / executions

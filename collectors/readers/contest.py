@@ -1,7 +1,6 @@
 """What the challenge's own programs write: benchmark_report.json, score CSV and evaluation log.
 
-Their formats are those of aws-neuron/nki-moe main.py. The latency a score counts is the 99th percentile, so
-that is the one `e2e_ns` of such a run; the other percentiles are samples of their own name.
+Their formats are those of aws-neuron/nki-moe main.py.
 """
 
 from __future__ import annotations
@@ -10,19 +9,19 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from collectors.errors import UnreadableInput
-from collectors.prompts import BASELINES
-from collectors.readers.files import digest, text_of
+from collectors.readers.accuracy import checks_of
+from collectors.readers.evaluation import MODELS, Evaluation, Report, of_score
+from collectors.readers.files import text_of
 from collectors.readers.normalise import number
-from collectors.records import Artifact, Run, Sample
+from collectors.records import Artifact
 
-MS = 1e6
-P99 = "e2e_ns is the 99th percentile, which the challenge scores: the file has no single repetitions."
+MAX_MS = 1e9
+AGAIN = "run the benchmark again"
 _FIGURE = r"[ \t:]+([-+0-9.eE]+|True|False)"
 _SCORE = re.compile(
     rf"^Final Score{_FIGURE}\s+Accuracy{_FIGURE}\s+Latency{_FIGURE}\s+Throughput{_FIGURE}\s+"
@@ -30,145 +29,122 @@ _SCORE = re.compile(
     re.MULTILINE,
 )
 _RATIOS = re.compile(rf"^reduced_latency{_FIGURE}\s+increased throughput{_FIGURE}", re.MULTILINE)
-_MODELS = {"e2e_model": "e2e", "context_encoding_model": "prefill", "token_generation_model": "decode_step"}
+_NAMES = ("final_score", "accuracy", "latency", "throughput", "nki_flop_ratio")
 
 
-def read_report(path: Path, artifact: Artifact) -> list[Run]:
-    """One run of a benchmark_report.json. Raises `UnreadableInput`."""
+def read_report(path: Path, artifact: Artifact) -> list[Evaluation]:
+    """The evaluation of a benchmark_report.json. Raises `UnreadableInput`."""
     try:
-        report = json.loads(text_of(path))
+        content = json.loads(text_of(path))
     except (ValueError, RecursionError) as error:
-        raise UnreadableInput(f"{path} is not whole JSON: {error}", "run the benchmark again") from None
-    samples = _samples(report if isinstance(report, dict) else {})
-    latency = next((each.value for each in samples if each.metric == "e2e_p99_ns"), None)
-    if latency is None:
-        raise UnreadableInput(f"{path} has no end-to-end latency", "run the benchmark again")
-    return [_run(path, artifact, 0, latency / MS, samples, {})]
+        raise UnreadableInput(f"{path} is not whole JSON: {error}", AGAIN) from None
+    report = _report(content)
+    if "latency_ms_p99" not in report.get("e2e", {}):
+        raise UnreadableInput(f"{path} has no end-to-end latency", AGAIN)
+    return [_checked(path, Evaluation(path.stem, artifact.sha256, artifact.kind, (artifact,), report))]
 
 
-def read_scores(path: Path, artifact: Artifact) -> list[Run]:
-    """A run per line of a score CSV. Raises `UnreadableInput`."""
+def read_scores(path: Path, artifact: Artifact) -> list[Evaluation]:
+    """An evaluation per line of a score CSV. Raises `UnreadableInput`."""
     rows = list(csv.DictReader(io.StringIO(text_of(path).lstrip("\ufeff"))))
-    try:
-        return [
-            _run(path, artifact, at, float(row["latency"]), (), {k: v for k, v in row.items() if k})
-            for at, row in enumerate(rows)
-        ] or _nothing(path)
-    except (KeyError, TypeError, ValueError) as error:
-        raise UnreadableInput(f"{path} has a line that is no score: {error}", "mend the line") from None
+    found = []
+    for at, row in enumerate(rows):
+        if of_score(row, "latency") is None:
+            raise UnreadableInput(f"{path}, line {at + 2} has no latency that is a number", "mend the line")
+        score = {key: value for key, value in row.items() if key}
+        found.append(_of_row(path, artifact, at, score=score))
+    return found or _nothing(path)
 
 
-def read_log(path: Path, artifact: Artifact) -> list[Run]:
-    """A run per "Final Score" of an evaluation log, with the report printed before it."""
-    text, runs, begin = text_of(path), [], 0
-    for at, found in enumerate(_SCORE.finditer(text)):
-        names = ("final_score", "accuracy", "latency", "throughput", "nki_flop_ratio")
-        row: dict[str, Any] = dict(zip(names, found.groups(), strict=True))
-        before = text[begin : found.start()]
-        try:
-            latency, rate = float(row["latency"]), float(row["throughput"])
-            if ratios := _RATIOS.search(before):
-                row["base_latency"] = latency * float(ratios[1])
-                row["base_throughput"] = rate / float(ratios[2])
-        except (ValueError, ZeroDivisionError) as error:
-            raise UnreadableInput(f"{path} has a damaged score: {error}", "evaluate again") from None
-        runs.append(_run(path, artifact, at, latency, _last_report(before), row))
-        begin = found.end()
-    return runs or _nothing(path)
+def read_log(path: Path, artifact: Artifact) -> list[Evaluation]:
+    """An evaluation per "Final Score" of a log, with the report and the accuracy printed before it.
 
-
-def _nothing(path: Path) -> list[Run]:
-    raise UnreadableInput(f"{path} has no score in it", "the evaluation did not finish: run it again")
-
-
-def _last_report(text: str) -> tuple[Sample, ...]:
-    at = text.rfind('"e2e_model"')
-    try:
-        return _samples(json.JSONDecoder().raw_decode(text, text.rfind("{", 0, at))[0]) if at > 0 else ()
-    except (ValueError, RecursionError, AttributeError):
-        return ()
-
-
-def _samples(report: Mapping[str, Any]) -> tuple[Sample, ...]:
-    return tuple(_each_sample(report))
-
-
-def _each_sample(report: Mapping[str, Any]) -> Iterator[Sample]:
-    for model, short in _MODELS.items():
-        part = report.get(model)
-        for key, raw in part.items() if isinstance(part, dict) else ():
-            value = number(raw)
-            if value is not None and value > 0 and key.startswith("latency_ms_"):
-                yield Sample(f"{short}_{key.removeprefix('latency_ms_')}_ns", 0, value * MS)
-
-
-def _known(base_ms: float | None) -> tuple[str, int | None]:
-    """Target and prompt whose official baseline this is."""
-    for target, rows in BASELINES.items():
-        for prompt, (latency, _) in rows.items():
-            if base_ms is not None and abs(latency - base_ms) < 0.01:
-                return target, prompt
-    return "unknown", None
-
-
-def _seq_len(latency_ms: float, tokens_per_s: float | None) -> int | None:
-    """The bucket nearest to throughput x latency (the challenge counts prompt and output), within a tenth.
-
-    It is no exact count: the throughput is of the mean latency, the latency the 99th percentile.
+    A report after the last score, or without any, is an evaluation without a score. Raises
+    `UnreadableInput`.
     """
-    counted = (tokens_per_s or 0.0) * latency_ms / 1e3
-    return next((each for each in (64, 128, 256, 640) if abs(counted - each) < each / 10), None)
+    text, found, begin = text_of(path), [], 0
+    for at, said in enumerate(_SCORE.finditer(text)):
+        score: dict[str, Any] = dict(zip(_NAMES, said.groups(), strict=True))
+        before = text[begin : said.start()]
+        latency, rate = of_score(score, "latency"), of_score(score, "throughput")
+        if latency is None or rate is None:
+            raise UnreadableInput(f"{path} has a damaged score: {said.group(0)[:60]!r}", "evaluate again")
+        found.append(
+            _of_row(path, artifact, at, _last_report(before), score | _base(before, latency, rate), before)
+        )
+        begin = said.end()
+    if rest := _last_report(text[begin:]):
+        found.append(_of_row(path, artifact, len(found), rest, {}, text[begin:]))
+    return found or _nothing(path)
 
 
-def _float(row: Mapping[str, Any], name: str) -> float | None:
-    try:
-        return number(float(row[name]))
-    except (KeyError, TypeError, ValueError):
-        return None
+def read_accuracy(path: Path, artifact: Artifact) -> list[Evaluation]:
+    """The checks of a logit validation's status text. Raises `UnreadableInput`."""
+    checks = checks_of(text_of(path))
+    if not checks:
+        raise UnreadableInput(f"{path} is cut off before the verdict of its validation", "validate again")
+    return [Evaluation(path.stem, artifact.sha256, artifact.kind, (artifact,), checks=checks)]
 
 
-def _run(
+def _of_row(
     path: Path,
     artifact: Artifact,
     at: int,
-    latency_ms: float,
-    samples: tuple[Sample, ...],
-    row: Mapping[str, Any],
-) -> Run:
-    if not 0 < latency_ms < 1e9:
-        raise UnreadableInput(f"{path} has a latency of {latency_ms} ms", "evaluate again")
-    base, rate = _float(row, "base_latency"), _float(row, "base_throughput")
-    target, prompt = _known(base)
-    passed = {"1": 1, "True": 1, "0": 0, "False": 0}.get(str(row.get("accuracy")))
-    return Run(
-        run_id=digest("import", artifact.sha256, at)[:32],
-        session=artifact.sha256[:8],
-        label=path.stem,
-        created_at=_when(row),
-        provenance="measured",
-        backend="neuron",
-        target=target,
-        lnc=2,
-        prompt=prompt,
-        prompt_tokens=None,
-        new_tokens=None,
-        seq_len=_seq_len(latency_ms, _float(row, "throughput")),
-        batch=1,
-        kernels={},
-        accuracy=passed,
-        base_latency_ms=base,
-        base_tokens_per_s=rate,
-        configuration={"imported": artifact.kind, "score": dict(row)},
-        environment={},
-        wall_s=0.0,
-        samples=(Sample("e2e_ns", 0, latency_ms * MS), *samples),
-        artifacts=(artifact,),
-        warnings=(P99,),
+    report: Report | None = None,
+    score: Mapping[str, Any] | None = None,
+    text: str = "",
+) -> Evaluation:
+    return _checked(
+        path,
+        Evaluation(
+            name=path.stem,
+            identity=f"{artifact.sha256}:{at}",
+            kind=artifact.kind,
+            artifacts=(artifact,),
+            report=report or {},
+            score=score or {},
+            checks=checks_of(text),
+        ),
     )
 
 
-def _when(row: Mapping[str, Any]) -> datetime:
+def _checked(path: Path, evaluation: Evaluation) -> Evaluation:
+    latency = evaluation.p99_ms
+    if latency is not None and not 0 < latency < MAX_MS:
+        raise UnreadableInput(f"{path} has a latency of {latency} ms", "evaluate again")
+    return evaluation
+
+
+def _base(text: str, latency: float, rate: float) -> dict[str, float]:
+    """The official baseline a score was taken against, from the ratios printed before it."""
+    said = _RATIOS.search(text)
     try:
-        return datetime.fromisoformat(str(row.get("timestamp"))).replace(tzinfo=UTC)
-    except ValueError:
-        return datetime.now(UTC)
+        return (
+            {"base_latency": latency * float(said[1]), "base_throughput": rate / float(said[2])}
+            if said
+            else {}
+        )
+    except (ValueError, ZeroDivisionError):
+        return {}
+
+
+def _nothing(path: Path) -> list[Evaluation]:
+    raise UnreadableInput(f"{path} has no score in it", "the evaluation did not finish: run it again")
+
+
+def _last_report(text: str) -> Report:
+    at = text.rfind('"e2e_model"')
+    try:
+        return _report(json.JSONDecoder().raw_decode(text, text.rfind("{", 0, at))[0]) if at > 0 else {}
+    except (ValueError, RecursionError):
+        return {}
+
+
+def _report(content: Any) -> Report:
+    """The models' positive figures under our names; {} of anything else."""
+    models = content if isinstance(content, dict) else {}
+    return {
+        short: {key: value for key, raw in models[model].items() if (value := number(raw)) and value > 0}
+        for model, short in MODELS.items()
+        if isinstance(models.get(model), dict)
+    }

@@ -13,14 +13,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from collectors.errors import UnreadableInput
-from collectors.readers.files import digest, text_of
+from collectors.readers.evaluation import Evaluation
+from collectors.readers.files import text_of
 from collectors.readers.reading import Events
-from collectors.records import Artifact, Run, Sample
+from collectors.records import Artifact
 
 EVENT_LINE = re.compile(r"(neuron_\w+)\t(\w+)\t(\d+)\t(\d+)")
 NEFF_LINE = re.compile(r"(\S+\.neff)" + r"\t(\d+)" * 7)
@@ -63,42 +63,16 @@ def of_system(
     return Events(sha256, name, "system record", totals, (COUNTED, *notes), {"system": dict(records)})
 
 
-def run_of_events(events: Events, artifacts: tuple[Artifact, ...]) -> Run:
-    """A run that knows totals of events and no launch: mean times of events are its samples."""
-    means = {
-        name: row["total_ns"] / row["count"]
-        for name, row in events.totals.items()
-        if row.get("count") and "total_ns" in row and "nrt_execute_ns" not in row
-    }
-    return Run(
-        run_id=digest("import", events.identity)[:32],
-        session=digest("session", *(each.sha256 for each in artifacts))[:8],
-        label=events.name,
-        created_at=datetime.now(UTC),
-        provenance="measured",
-        backend="neuron",
-        target="unknown",
-        lnc=2,
-        prompt=None,
-        prompt_tokens=None,
-        new_tokens=None,
-        seq_len=None,
-        batch=1,
-        kernels={},
-        accuracy=None,
-        base_latency_ms=None,
-        base_tokens_per_s=None,
-        configuration={
-            "imported": events.format,
-            "kernel": "runtime events",
-            "events": {name: dict(row) for name, row in events.totals.items()},
-            **events.constants,
-        },
-        environment={},
-        wall_s=0.0,
-        samples=tuple(Sample(f"{name}_mean_ns", 0, value) for name, value in means.items()),
-        artifacts=artifacts,
-        warnings=events.notes,
+def evaluation_of(events: Events, artifacts: tuple[Artifact, ...]) -> Evaluation:
+    """Totals as a part of an evaluation whose latency, if any, another file has."""
+    return Evaluation(
+        events.name,
+        events.identity,
+        events.format,
+        artifacts,
+        events=events.totals,
+        notes=events.notes,
+        constants=events.constants,
     )
 
 

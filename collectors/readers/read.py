@@ -9,8 +9,9 @@ from collectors.errors import UnreadableInput
 from collectors.readers.assemble import run_of
 from collectors.readers.attribution import attributed
 from collectors.readers.captures import is_capture, read_captures
-from collectors.readers.contest import read_log, read_report, read_scores
-from collectors.readers.events import read_event_totals, run_of_events
+from collectors.readers.contest import read_accuracy, read_log, read_report, read_scores
+from collectors.readers.evaluation import Evaluation
+from collectors.readers.events import evaluation_of, read_event_totals
 from collectors.readers.files import artifact, digest
 from collectors.readers.full_json import read_full_json
 from collectors.readers.parquet_folder import parquet_files, read_parquet_folder
@@ -19,6 +20,7 @@ from collectors.readers.reading import Events, Reading
 from collectors.readers.recognise import Kind, recognise
 from collectors.readers.summary_json import read_summary_json
 from collectors.readers.summary_text import read_summary_text
+from collectors.readers.together import together
 from collectors.records import Artifact, Phase, Run
 
 PROFILES: Mapping[Kind, Callable[[Path, str], Sequence[Reading | Events]]] = {
@@ -29,15 +31,16 @@ PROFILES: Mapping[Kind, Callable[[Path, str], Sequence[Reading | Events]]] = {
     Kind.event_totals: read_event_totals,
 }
 
-CONTEST: Mapping[Kind, Callable[[Path, Artifact], list[Run]]] = {
+CONTEST: Mapping[Kind, Callable[[Path, Artifact], list[Evaluation]]] = {
     Kind.benchmark_report: read_report,
     Kind.score_csv: read_scores,
     Kind.evaluation_log: read_log,
+    Kind.accuracy_status: read_accuracy,
 }
 
 
 def read(paths: Sequence[Path]) -> list[Run]:
-    """Every run the paths hold, in their order; the same content twice is one run.
+    """Every run the paths hold; the same content twice is one run, and so is what belongs together.
 
     Raises `UnreadableInput` for the first path that is not what it should be, `DeviceError` when a NEFF and
     its NTFF need a profiler this machine lacks: all of it is read, or nothing.
@@ -46,25 +49,26 @@ def read(paths: Sequence[Path]) -> list[Run]:
         if not path.exists():
             raise UnreadableInput(f"there is no {path}", "check the path")
     captures = [path for path in paths if is_capture(path)]
-    runs = [run for path in paths if path not in captures for run in _read_one(path)]
-    runs += [_run(reading, files) for reading, files in (read_captures(captures) if captures else ())]
-    return list({run.run_id: run for run in runs}.values())
+    found = [each for path in paths if path not in captures for each in _read_one(path)]
+    found += [_part(reading, files) for reading, files in (read_captures(captures) if captures else ())]
+    runs = {each.run_id: each for each in found if isinstance(each, Run)}
+    return together(tuple(runs.values()), [each for each in found if isinstance(each, Evaluation)])
 
 
-def _read_one(path: Path) -> list[Run]:
+def _read_one(path: Path) -> Sequence[Run | Evaluation]:
     kind = recognise(path)
     files = parquet_files(path) if path.is_dir() else [path]
     artifacts = tuple(artifact(file, kind) for file in files)
     if kind in CONTEST:
         return CONTEST[kind](path, artifacts[0])
     identity = artifacts[0].sha256 if path.is_file() else _of_folder(artifacts)
-    return [_run(each, artifacts) for each in PROFILES[kind](path, identity)]
+    return [_part(each, artifacts) for each in PROFILES[kind](path, identity)]
 
 
-def _run(found: Reading | Events, artifacts: tuple[Artifact, ...]) -> Run:
-    """A kernel's profile as one launch, a model's graph as one per slot, events as totals."""
+def _part(found: Reading | Events, artifacts: tuple[Artifact, ...]) -> Run | Evaluation:
+    """A kernel's profile as one launch, a model's graph as one per slot, events as part of an evaluation."""
     if isinstance(found, Events):
-        return run_of_events(found, artifacts)
+        return evaluation_of(found, artifacts)
     return attributed(run_of(found, artifacts), _phase(found, artifacts))
 
 

@@ -7,13 +7,14 @@ from enum import StrEnum
 from pathlib import Path
 
 from collectors.errors import UnreadableInput
+from collectors.readers.accuracy import SIGN as ACCURACY
 
 HEAD_BYTES = 1 << 16
 
 KNOWN = (
     "it reads summary-json, summary-text, --output-format json, a folder of Neuron Explorer parquet tables, "
-    "a NEFF with its NTFF, totals of runtime events, and the challenge's benchmark_report.json, score CSV "
-    "and evaluation log"
+    "a NEFF with its NTFF, totals of runtime events, and the challenge's benchmark_report.json, score CSV, "
+    "evaluation log and accuracy status"
 )
 
 
@@ -28,6 +29,7 @@ class Kind(StrEnum):
     score_csv = "score csv"
     evaluation_log = "evaluation log"
     event_totals = "event totals"
+    accuracy_status = "accuracy status"
 
 
 _SIGNS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
@@ -45,11 +47,6 @@ _RELATIVES: tuple[tuple[re.Pattern[str], str, str], ...] = (
         re.compile(r"\APrompt ID, *Context Length,"),
         "the challenge's table of prompts and baselines, not a measurement",
         "collectors profile --contest-dir reads it from a clone of the challenge",
-    ),
-    (
-        re.compile(r"^Test failed at batch \d+ token \d+\.|^Test fails? logit validation", re.MULTILINE),
-        "the output of an accuracy check without a score",
-        "import the whole evaluation log, which ends in Final Score",
     ),
     (
         re.compile(r"\A\s*(\{|\[)"),
@@ -73,6 +70,8 @@ def recognise(path: Path) -> Kind:
             return kind
     if _LOG.search(head) or _later(path):
         return Kind.evaluation_log
+    if ACCURACY.search(text):
+        return Kind.accuracy_status
     for sign, what, hint in _RELATIVES:
         if sign.search(text):
             raise UnreadableInput(f"{path} is {what}", hint)
