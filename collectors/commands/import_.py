@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.progress import DownloadColumn
 
 from collectors.commands import summary
 from collectors.commands.options import Database, Json, open_store
-from collectors.commands.screen import output, print_json, say
+from collectors.commands.screen import output, print_json, progress, say
 from collectors.records import Run
 from collectors.store.door import Store
 
@@ -44,8 +45,14 @@ def import_(
     """
     from collectors.readers import read
 
-    found = [replace(run, label=label) if label else run for run in read(paths)]
-    new, known = store_new(open_store(db), found)
+    with progress("reading", total=DownloadColumn()) as shown:
+
+        def watch(name: str, done: int, total: int) -> None:
+            shown.update(shown.task_ids[0], description=f"reading {name}", completed=done, total=total)
+
+        found = [replace(run, label=label) if label else run for run in read(paths, watch)]
+        shown.update(shown.task_ids[0], description="storing", completed=0, total=None)
+        new, known = store_new(open_store(db), found)
     if json:
         print_json({"runs": [summary.as_object(run) for run in new], "known": [run.run_id for run in known]})
         return
@@ -63,11 +70,10 @@ import_.__name__ = "import"
 
 
 def store_new(store: Store, runs: Sequence[Run]) -> tuple[list[Run], list[Run]]:
-    """Save the runs the store lacks; (saved, already there). Raises `StoreError`."""
+    """Save the runs the store lacks, all or none; (saved, already there). Raises `StoreError`."""
     ids = [run.run_id for run in runs]
     rows = store.query("SELECT run_id FROM run WHERE list_contains(?, run_id)", [ids]).to_pylist()
     known = {row["run_id"] for row in rows}
     new = [run for run in runs if run.run_id not in known]
-    for run in new:
-        store.save(run)
+    store.save(*new)
     return new, [run for run in runs if run.run_id in known]

@@ -10,7 +10,14 @@ from typing import Any
 
 import pyarrow as pa
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -80,9 +87,13 @@ def arrow_table(result: pa.Table) -> Table:
 
 
 @contextmanager
-def progress(what: str) -> Iterator[Progress]:
-    """A bar on standard error with one task, `what`; nothing when standard error is not a terminal."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+def progress(what: str, total: ProgressColumn | None = None) -> Iterator[Progress]:
+    """A bar on standard error with one task, `what`; nothing when standard error is not a terminal.
+
+    `total` shows how much of it is done, by default as "3/5".
+    """
+    counted = total or MofNCompleteColumn()
+    columns = (TextColumn("{task.description}"), BarColumn(), counted, TimeElapsedColumn())
     console = messages()
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as shown:
         shown.add_task(what, total=None)

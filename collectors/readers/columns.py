@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import pyarrow as pa
@@ -46,7 +47,7 @@ class Builder:
         """All rows taken."""
         self._flush()
         schema = pa.schema([(column.name, column.type) for column in self.columns])
-        return pa.Table.from_batches(self.batches, schema=schema)
+        return pa.Table.from_batches(self.batches, schema=schema).unify_dictionaries()
 
     def _flush(self) -> None:
         if self.waiting:
@@ -59,7 +60,12 @@ class Builder:
 
 def core(row: Row) -> int:
     """Physical core: the number of subgraph sg00 or sg01; 0 where a single core has none."""
-    found = re.fullmatch(r"\D*(\d+)", str(row.get("subgraph") or "0"))
+    return _core(str(row.get("subgraph") or "0"))
+
+
+@lru_cache(maxsize=1024)
+def _core(subgraph: str) -> int:
+    found = re.fullmatch(r"\D*(\d+)", subgraph)
     return int(found.group(1)) if found else 0
 
 
@@ -93,8 +99,13 @@ def _leaves(value: Any) -> list[str]:
 
 
 def _queue(row: Row) -> str:
+    return _queue_of(str(row.get("subgroup") or ""))
+
+
+@lru_cache(maxsize=65536)
+def _queue_of(subgroup: str) -> str:
     """Q0 of Q0-E64, qSyncSpillReload0 of qSyncSpillReload0-Q1-E0."""
-    return re.sub(r"(?<=.)(-Q\d+)?-E\d+$", "", str(row.get("subgroup") or ""))
+    return re.sub(r"(?<=.)(-Q\d+)?-E\d+$", "", subgroup)
 
 
 def _end(row: Row) -> int:
@@ -117,6 +128,7 @@ def _engine(row: Row) -> str:
 
 
 _I64, _TEXT, _F64, _I32 = pa.int64(), pa.string(), pa.float64(), pa.int32()
+_WORD = pa.dictionary(pa.int32(), pa.string())  # text with few distinct values: a number a row
 _TIMES = (
     Column("pcore_idx", _I32, core),
     Column("start_ts", _I64, lambda row: int(row["timestamp"])),
@@ -125,10 +137,10 @@ _TIMES = (
 )
 _MOVED = (
     Column("id", _TEXT, _text("id")),
-    Column("queue_name", _TEXT, _queue),
+    Column("queue_name", _WORD, _queue),
     Column("queue_idx", _I64, _integer("dma_queue")),
-    Column("queue_type", _TEXT, _text("queue_type")),
-    Column("variable", _TEXT, _text("variable")),
+    Column("queue_type", _WORD, _text("queue_type")),
+    Column("variable", _WORD, _text("variable")),
     Column("read_bytes", _I64, _integer("read_size")),
     Column("write_bytes", _I64, _integer("write_size")),
     Column("transfer_bytes", _I64, _integer("transfer_size")),
@@ -138,19 +150,19 @@ _BYTES = tuple(f"{memory}_{way}_bytes" for memory in ("hbm", "sbuf", "psum") for
 
 INSTRUCTION = (
     *_TIMES,
-    Column("engine", _TEXT, _engine),
-    Column("opcode", _TEXT, lambda row: str(row["opcode"])),
+    Column("engine", _WORD, _engine),
+    Column("opcode", _WORD, lambda row: str(row["opcode"])),
     Column("operands", _TEXT, _text("operands")),
     Column("id", _TEXT, _text("id")),
     Column("kernel_instruction_name", _TEXT, _text("bir_instruction_name")),
-    Column("layer", _TEXT, _text("layer")),
+    Column("layer", _WORD, _text("layer")),
     Column("evt_wait_time_ns", _I64, _integer("evt_wait_time")),
     *(Column(name, _I64, _integer(name)) for name in _BYTES),
-    Column("tensor_instruction_type", _TEXT, _text("instruction_type")),
+    Column("tensor_instruction_type", _WORD, _text("instruction_type")),
     Column("tensor_elements", _I64, _integer("elements")),
     Column("raw_flops", _I64, flops),
     Column("flops_transpose", _I64, _transposed),
-    Column("scalar_activation_fn", _TEXT, _text("activation_fn")),
+    Column("scalar_activation_fn", _WORD, _text("activation_fn")),
 )
 PACKET = (
     *_TIMES,
@@ -161,14 +173,14 @@ PACKET = (
 TRANSFER = (
     *_TIMES,
     *_MOVED,
-    Column("op", _TEXT, _text("op")),
-    Column("source", _TEXT, _names("source")),
-    Column("dest", _TEXT, _names("dest")),
-    Column("semaphore_id", _TEXT, _text("semaphore_id")),
+    Column("op", _WORD, _text("op")),
+    Column("source", _WORD, _names("source")),
+    Column("dest", _WORD, _names("dest")),
+    Column("semaphore_id", _WORD, _text("semaphore_id")),
 )
 ACTIVE = (
     Column("pcore_idx", _I32, _integer("pcore_idx")),
-    Column("engine", _TEXT, lambda row: str(row["engine"]).lower()),
+    Column("engine", _WORD, lambda row: str(row["engine"]).lower()),
     Column("start_ts", _I64, lambda row: int(row["start_ts"])),
     Column("end_ts", _I64, lambda row: int(row["end_ts"])),
     Column("duration_ns", _I64, lambda row: int(row["duration_ns"])),

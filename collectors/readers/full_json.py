@@ -18,7 +18,7 @@ from collectors.readers import columns
 from collectors.readers.clock import in_ns
 from collectors.readers.columns import Builder
 from collectors.readers.normalise import number
-from collectors.readers.reading import Reading
+from collectors.readers.reading import Reading, Watch, unwatched
 from collectors.readers.rows import in_program_order, longest_gap_ns, window
 from collectors.readers.stream import Malformed, items
 from collectors.readers.transfers import named_queues, with_descriptors
@@ -70,11 +70,11 @@ class _Collected:
             self.builders[kind].add(row)
 
 
-def read_full_json(path: Path, sha256: str) -> list[Reading]:
-    """The one profile of the file. Raises `UnreadableInput`."""
-    found = _Collected()
+def read_full_json(path: Path, sha256: str, watch: Watch = unwatched) -> list[Reading]:
+    """The one profile of the file; `watch` is told how much of it is read. Raises `UnreadableInput`."""
+    found, size = _Collected(), path.stat().st_size
     try:
-        for name, item in items(path):
+        for name, item in items(path, lambda done: watch(path.name, done, size)):
             found.take(name, item)
         tables = {name: builder.table() for name, builder in found.builders.items()}
         return [_reading(path, sha256, found, tables)]

@@ -71,13 +71,14 @@ def _counted(transfers: Scan, packets: Scan) -> Scan:
         "SELECT packet_aggregation_id AS id, count(*) AS descriptors "  # noqa: S608
         f"FROM ({packets.query}) GROUP BY packet_aggregation_id"
     )
-    found = f"SELECT {PLACE}, descriptors FROM ({transfers.query}) LEFT JOIN ({counts}) USING (id)"  # noqa: S608
+    named = f"SELECT {PLACE}, id FROM ({transfers.query})"  # noqa: S608 (own names)
+    found = f"SELECT {PLACE}, descriptors FROM ({named}) LEFT JOIN ({counts}) USING (id)"  # noqa: S608
     counted = _beside(transfers, "descriptors", found)
     return Scan(counted.query, counted.columns, counted.rows, (*transfers.files, *packets.files))
 
 
 def _beside(scan: Scan, column: str, values: str) -> Scan:
-    """The scan with one more column, from SQL that tells it by place. Rows stay in the order of their files."""
+    """The scan with one more column, from SQL that tells it by place. Rows keep the order of their files."""
     query = (
         f"SELECT t.*, v.{column} FROM ({scan.query}) t "  # noqa: S608 (own names)
         f"POSITIONAL JOIN (SELECT {column} FROM ({values}) ORDER BY {PLACE}) v"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from collectors.errors import UnreadableInput
@@ -16,16 +17,17 @@ from collectors.readers.files import artifact, digest
 from collectors.readers.full_json import read_full_json
 from collectors.readers.parquet_folder import parquet_files, read_parquet_folder
 from collectors.readers.phases import phase_of
-from collectors.readers.reading import Events, Reading
+from collectors.readers.reading import Events, Reading, Watch, unwatched
 from collectors.readers.recognise import Kind, recognise
 from collectors.readers.summary_json import read_summary_json
 from collectors.readers.summary_text import read_summary_text
 from collectors.readers.together import together
 from collectors.records import Artifact, Phase, Run
 
-PROFILES: Mapping[Kind, Callable[[Path, str], Sequence[Reading | Events]]] = {
+Readers = Mapping[Kind, Callable[[Path, str], Sequence[Reading | Events]]]
+
+PROFILES: Readers = {
     Kind.summary_json: read_summary_json,
-    Kind.full_json: read_full_json,
     Kind.parquet_folder: read_parquet_folder,
     Kind.summary_text: read_summary_text,
     Kind.event_totals: read_event_totals,
@@ -39,30 +41,32 @@ CONTEST: Mapping[Kind, Callable[[Path, Artifact], list[Evaluation]]] = {
 }
 
 
-def read(paths: Sequence[Path]) -> list[Run]:
+def read(paths: Sequence[Path], watch: Watch = unwatched) -> list[Run]:
     """Every run the paths hold; the same content twice is one run, and so is what belongs together.
 
-    Raises `UnreadableInput` for the first path that is not what it should be, `DeviceError` when a NEFF and
-    its NTFF need a profiler this machine lacks: all of it is read, or nothing.
+    `watch` is told how far a long file is read. Raises `UnreadableInput` for the first path that is not what
+    it should be, `DeviceError` when a NEFF and its NTFF need a profiler this machine lacks: all of it is
+    read, or nothing.
     """
     for path in paths:
         if not path.exists():
             raise UnreadableInput(f"there is no {path}", "check the path")
     captures = [path for path in paths if is_capture(path)]
-    found = [each for path in paths if path not in captures for each in _read_one(path)]
+    found = [each for path in paths if path not in captures for each in _read_one(path, watch)]
     found += [_part(reading, files) for reading, files in (read_captures(captures) if captures else ())]
     runs = {each.run_id: each for each in found if isinstance(each, Run)}
     return together(tuple(runs.values()), [each for each in found if isinstance(each, Evaluation)])
 
 
-def _read_one(path: Path) -> Sequence[Run | Evaluation]:
+def _read_one(path: Path, watch: Watch) -> Sequence[Run | Evaluation]:
     kind = recognise(path)
     files = parquet_files(path) if path.is_dir() else [path]
     artifacts = tuple(artifact(file, kind) for file in files)
     if kind in CONTEST:
         return CONTEST[kind](path, artifacts[0])
     identity = artifacts[0].sha256 if path.is_file() else _of_folder(artifacts)
-    return [_part(each, artifacts) for each in PROFILES[kind](path, identity)]
+    readers: Readers = {**PROFILES, Kind.full_json: partial(read_full_json, watch=watch)}
+    return [_part(each, artifacts) for each in readers[kind](path, identity)]
 
 
 def _part(found: Reading | Events, artifacts: tuple[Artifact, ...]) -> Run | Evaluation:

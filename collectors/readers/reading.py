@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,12 @@ import pyarrow as pa
 from collectors.records import Scan
 
 Rows = Mapping[str, pa.Table | Scan]
+Watch = Callable[[str, int, int], None]
+"""Told as reading goes on: the file's name, bytes done, bytes in all."""
+
+
+def unwatched(name: str, done: int, total: int) -> None:
+    """A watch nobody looks at."""
 
 
 @dataclass(frozen=True, slots=True)

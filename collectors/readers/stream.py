@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, TextIO
 
 CHUNK = 1 << 20
 LONGEST = 1 << 28
@@ -22,13 +22,15 @@ class Malformed(ValueError):
 class _Buffer:
     """Text of a file from `at` on, read as needed."""
 
-    def __init__(self, file: IO[str]) -> None:
-        self.file, self.text, self.at, self.done = file, "", 0, False
+    def __init__(self, file: TextIO, watch: Callable[[int], None]) -> None:
+        self.file, self.watch = file, watch
+        self.text, self.at, self.done = "", 0, False
 
     def more(self) -> None:
         """Read on; what was consumed is let go."""
         got = self.file.read(max(CHUNK, len(self.text) - self.at))
         self.done = not got
+        self.watch(self.file.buffer.tell())
         self.text, self.at = self.text[self.at :] + got, 0
         if len(self.text) > LONGEST:
             raise Malformed("one item is longer than 256 MB")
@@ -68,13 +70,13 @@ class _Buffer:
             self.more()
 
 
-def items(path: Path) -> Iterator[tuple[str, Any]]:
+def items(path: Path, watch: Callable[[int], None] = lambda _: None) -> Iterator[tuple[str, Any]]:
     """(name, item) for every item of every list; (name, value) for a value that is no list.
 
-    Raises `Malformed`, `OSError` or `UnicodeDecodeError`.
+    `watch` is told the bytes read so far. Raises `Malformed`, `OSError` or `UnicodeDecodeError`.
     """
     with path.open(encoding="utf-8-sig") as file:
-        buffer = _Buffer(file)
+        buffer = _Buffer(file, watch)
         buffer.take("{")
         while buffer.peek() != "}":
             name = buffer.value()

@@ -22,10 +22,10 @@ def named_queues(tables: Mapping[str, pa.Table]) -> dict[str, pa.Table]:
 def _renamed(rows: pa.Table, names: Mapping[str, str]) -> pa.Table:
     if "queue_name" not in rows.column_names or not rows.num_rows:
         return rows
-    coded = rows["queue_name"].combine_chunks().dictionary_encode()
+    coded = rows["queue_name"].combine_chunks()
     full = pa.array([names.get(each, each) for each in coded.dictionary.to_pylist()], pa.string())
     at = rows.column_names.index("queue_name")
-    return rows.set_column(at, "queue_name", full.take(coded.indices))
+    return rows.set_column(at, "queue_name", pa.DictionaryArray.from_arrays(coded.indices, full))
 
 
 def with_descriptors(tables: Mapping[str, pa.Table]) -> dict[str, pa.Table]:

@@ -59,10 +59,11 @@ class Store:
             migrate.migrate(opened, self.path)
             yield opened
 
-    def save(self, run: Run) -> None:
-        """Write a run whole, or not at all. Raises `UnreadableInput` when a file of its scans is damaged."""
-        with self.writing(write.files_of(run)) as opened:
-            write.save(opened, run)
+    def save(self, *runs: Run) -> None:
+        """Write runs whole, all or none. Raises `UnreadableInput` when a file of their scans is damaged."""
+        if runs:
+            with self.writing([file for run in runs for file in write.files_of(run)]) as opened:
+                write.save(opened, *runs)
 
     def runs(self) -> tuple[Run, ...]:
         """Every run, newest first; profiles without their tables."""

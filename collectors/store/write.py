@@ -77,11 +77,12 @@ PROFILE_COLUMNS = (
 LAUNCH_COLUMNS = tuple(name for name in Launch.__dataclass_fields__ if name != "covers")
 
 
-def save(connection: duckdb.DuckDBPyConnection, run: Run) -> None:
-    """Write `run` with its profiles; a profile the database already has is not written again."""
+def save(connection: duckdb.DuckDBPyConnection, *runs: Run) -> None:
+    """Write runs with their profiles, all or none; a profile the database has is not written again."""
     connection.begin()
     try:
-        insert_run(connection, run)
+        for run in runs:
+            insert_run(connection, run)
         connection.commit()
     except BaseException:
         with suppress(duckdb.Error):  # what failed may have ended the transaction, and is what to tell
@@ -238,7 +239,8 @@ def _owned(profile: Profile, name: str, columns: frozenset[str], notes: list[str
     if lost := [column for column in own if column not in columns]:
         notes.append(f"{profile.kernel}: {name} has no place for {', '.join(lost)}, which were not stored")
     kept = table.select([column for column in own if column in columns])
-    return kept.append_column("profile_id", pa.repeat(profile.profile_id, table.num_rows))
+    first = pa.array(np.zeros(table.num_rows, np.int32))
+    return kept.append_column("profile_id", pa.DictionaryArray.from_arrays(first, [profile.profile_id]))
 
 
 def _columns(connection: duckdb.DuckDBPyConnection, table: str) -> frozenset[str]:
