@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from graph_builders import DECODE, graph
 from hypothesis import given
 from hypothesis import strategies as st
-from standin import tables as standin
 
 from analysis.compare import compare
 from collectors.readers import read
@@ -18,36 +18,6 @@ from collectors.readers.phases import phase_of
 from collectors.readers.slots import place
 from collectors.records import Run
 from collectors.store.door import Store
-
-DECODE = (
-    ("layers.0/input_layernorm", "", 100),
-    ("layers.0/self_attn/qkv_proj", "", 300),
-    ("", "attention_decode.py:40", 200),
-    ("", "blocks.py:12", 50),
-    ("", "attention_decode.py:44", 50),
-    ("layers.0/mlp/router", "", 100),
-    ("", "somebody.py:3", 200),
-)
-"""Layer, source line and nanoseconds of instructions one after the other."""
-
-
-def graph(folder: Path, rows: tuple[tuple[str, str, int], ...] = DECODE, name: str = "decode") -> Path:
-    """A folder of tables whose tensor engine does `rows`."""
-    place = folder / name
-    place.mkdir(parents=True)
-    template = standin.instructions()[1]
-    made: list[dict[str, object]] = []
-    at = 5_000
-    for number, (layer, source, lasts) in enumerate(rows):
-        located = f"['/home/me/kernels/{source}']" if source else None
-        times = {"start_ts": at, "end_ts": at + lasts, "duration_ns": lasts, "id": number}
-        made.append(template | times | {"layer": layer or "Unknown", "nki_source_location": located})
-        at += lasts
-    content: dict[str, Any] = standin.rows("u", "2.32.0.495") | {"Instruction": made, "DmaPacket": []}
-    content["ActiveTime"] = []
-    for table, data in (content | {"Summary": [standin.summary("2.32.0.495")]}).items():
-        standin.write(place, table, data)
-    return place
 
 
 def by_slot(run: Run) -> dict[str, int]:

@@ -24,8 +24,8 @@ def import_(
             metavar="PATH",
             help="A summary (JSON or text), a whole --output-format json, a folder of parquet tables, "
             "a NEFF with its NTFF or a capture folder (read with the profiler of this machine), "
-            "totals of runtime events, a benchmark_report.json, a score CSV, an evaluation log or an "
-            "accuracy status.",
+            "totals of runtime events, a benchmark_report.json, a score CSV, an evaluation log, an "
+            "accuracy status, or a folder of what belongs to one run.",
             show_default=False,
         ),
     ],
@@ -41,7 +41,7 @@ def import_(
     Files are read whole before anything is stored, and the same content is stored once. What belongs together
     is one run: a report, its score, its accuracy, its event totals and the profiles of its graphs.
 
-    Example: collectors import baseline.json summary.json --label first-try
+    Example: collectors import prefill.json decode.json benchmark_report.json score.csv --label first-try
     """
     from collectors.readers import read
 

@@ -14,6 +14,7 @@ from collectors.readers.contest import read_accuracy, read_log, read_report, rea
 from collectors.readers.evaluation import Evaluation
 from collectors.readers.events import evaluation_of, read_event_totals
 from collectors.readers.files import artifact, digest
+from collectors.readers.folders import is_mixed, within
 from collectors.readers.full_json import read_full_json
 from collectors.readers.parquet_folder import parquet_files, read_parquet_folder
 from collectors.readers.phases import phase_of
@@ -51,11 +52,26 @@ def read(paths: Sequence[Path], watch: Watch = unwatched) -> list[Run]:
     for path in paths:
         if not path.exists():
             raise UnreadableInput(f"there is no {path}", "check the path")
-    captures = [path for path in paths if is_capture(path)]
-    found = [each for path in paths if path not in captures for each in _read_one(path, watch)]
-    found += [_part(reading, files) for reading, files in (read_captures(captures) if captures else ())]
-    runs = {each.run_id: each for each in found if isinstance(each, Run)}
-    return together(tuple(runs.values()), [each for each in found if isinstance(each, Evaluation)])
+    folders = [path for path in paths if is_mixed(path)]
+    files = [each for path in paths for each in (within(path) if path in folders else [path])]
+    captures = [path for path in files if is_capture(path)]
+    found = [each for path in files if path not in captures for each in _read_one(path, watch)]
+    found += [_part(reading, own) for reading, own in (read_captures(captures) if captures else ())]
+    profiles = {each.run_id: each for each in found if isinstance(each, Run)}
+    runs = together(tuple(profiles.values()), [each for each in found if isinstance(each, Evaluation)])
+    for folder in folders:
+        _require_one(folder, runs)
+    return runs
+
+
+def _require_one(folder: Path, runs: Sequence[Run]) -> None:
+    own = [run for run in runs if any(folder in Path(file.path).parents for file in run.artifacts)]
+    if len(own) != 1:
+        names = ", ".join(run.label for run in own[:3]) + (", ..." if own[3:] else "")
+        raise UnreadableInput(
+            f"{folder} is a folder of {len(own)} runs that do not belong together ({names})",
+            "name the files themselves: each is then a run of its own",
+        )
 
 
 def _read_one(path: Path, watch: Watch) -> Sequence[Run | Evaluation]:
