@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -9,6 +10,11 @@ import factory
 import pytest
 
 from collectors.store.door import Store
+
+CLONES = {"NKI_CLONES", "NKI_DASHBOARD_PUBLIC_CLONES", "NXD_CLONES"}
+"""Variables that name folders with clones of public repositories, which the recipes need."""
+
+collect_ignore = [] if CLONES & os.environ.keys() else ["recipes"]
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ import pytest
 from simulator.api import KernelRef
 from simulator.nki.execute import execute
 
-CLONES = Path(os.environ.get("NKI_CLONES", Path(__file__).resolve().parents[2]))
+CLONES = Path(os.environ.get("NKI_CLONES", Path(__file__).resolve().parents[3]))
 TUTORIALS = "nki-samples/src/nki_samples/tutorials"
 RNG = np.random.default_rng(0)
 Array = np.ndarray[Any, Any]
