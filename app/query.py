@@ -24,6 +24,7 @@ from analysis.lines import Lines, lines
 from analysis.machine_facts import MachineFacts, machine_facts
 from analysis.rank import Ranking, rank
 from analysis.score import Formula
+from analysis.stages import Stage, stages
 from analysis.stalls import EngineTime, stalls
 from analysis.totals import Totals, totals
 from analysis.tuning import Tuning, explained, profiles_to_explain, tuning
@@ -119,6 +120,11 @@ def summed(path: Path, version: Version) -> Mapping[str, Totals]:
 def total_of(path: Path, version: Version, run: Run) -> Totals:
     """Totals of a run, a trial that lists leave out among them."""
     return summed(path, version).get(run.run_id) or totals(run)
+
+
+def stages_of(path: Path, run: Run) -> tuple[Stage, ...]:
+    """End to end of a run as context encoding, decode steps and host."""
+    return stages(total_of(path, version(path), run), run.new_tokens)
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)

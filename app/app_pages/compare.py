@@ -8,6 +8,7 @@ import streamlit as st
 
 from analysis.comparability import Severity, Unlikeness
 from analysis.compare import Comparison, Row, waterfall
+from analysis.stages import Stage
 from app import moves, pieces, query, selection, source, style, words
 from app.charts.engines import utilization
 from app.charts.waterfall import waterfall as drawn_waterfall
@@ -40,6 +41,22 @@ def verdict(comparison: Comparison, base: Run, run: Run) -> None:
     a, b = (f"<b>{pieces.tip(each.label, each.run_id)}</b>" for each in (base, run))
     chip = pieces.chip(judged.verdict, judged.reason)
     pieces.show(pieces.lead(f"{chip} {b} against {a} {pieces.soft(said)}"))
+
+
+def end_to_end(view: View, base: Run) -> None:
+    """Context encoding + steps × decode + host of both runs, a line each."""
+    both = [(name, query.stages_of(view.path, run)) for name, run in (("A", base), ("B", view.run))]
+    if all(found for _, found in both):
+        pieces.show(pieces.notes(f"<b>{name}</b> {_sum(found)}" for name, found in both))
+
+
+def _sum(found: Sequence[Stage]) -> str:
+    terms = [
+        f"{each.name} {f'{each.count:,} × ' if each.count > 1 else ''}"
+        f"{pieces.tip(words.time(each.each.value), f'{each.share:.0%} of the whole; {each.each.basis}')}"
+        for each in found
+    ]
+    return f"{' + '.join(terms)} = {words.time(sum(each.total_ns for each in found))}"
 
 
 def moved(comparison: Comparison, view: View, base: Run) -> None:
@@ -139,6 +156,7 @@ first, others = moves.headlines(comparison)
 unlike(comparison.differences)
 verdict(comparison, base, view.run)
 pieces.show(pieces.cards(moves.card(each) for each in first))
+end_to_end(view, base)
 moved(comparison, view, base)
 with st.expander("More numbers, and what else differs"):
     pieces.show(pieces.cards(moves.card(each) for each in others))

@@ -242,7 +242,9 @@ def _measured(work: Sequence[ProfileRequest] | KernelRequest, contest_dir: Path 
                 say(f"{phase} {detail}".strip())
 
         if isinstance(work, KernelRequest):
-            yield collect_kernel(work, settings=settings, report=report)
+            run = collect_kernel(work, settings=settings, report=report)
+            yield run
+            tidy(run, settings)
             return
         for request in work:
             run = collect(request, settings=settings, report=report)

@@ -8,7 +8,7 @@ from collectors.records import Check, Run
 
 
 def show(run: RunName = "latest", db: Database = None, json: Json = False) -> None:
-    """Show one run: kernels by share of time, checks, configuration, environment.
+    """Show one run: where end to end goes, kernels by share of time, phases, checks, warnings.
 
     Example: collectors show latest
     """
@@ -22,7 +22,12 @@ def show(run: RunName = "latest", db: Database = None, json: Json = False) -> No
     screen = output()
     for text in (summary.title(found), summary.line(found)):
         screen.print(text, soft_wrap=True, style="bold", markup=False)
+    if (whole := summary.stage_table(found)) is not None:
+        screen.print(whole)
+        screen.print()
     screen.print(summary.kernel_table(found))
+    if told := summary.phases(found):
+        screen.print(told, soft_wrap=True, markup=False)
     if found.checks:
         screen.print(
             table(

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from analysis.estimate import Estimate
 from analysis.score import points
+from analysis.stages import stages
 from analysis.totals import totals
 from collectors.commands.screen import number, percent, table
 from collectors.records import ENGINE_NAMES, Launch, Run
@@ -34,6 +35,16 @@ def as_object(run: Run) -> dict[str, Any]:
         "nki_flops_share": share.value if share else None,
         "accuracy": run.accuracy,
         "wall_s": run.wall_s,
+        "end_to_end": [
+            {
+                "stage": each.name,
+                "times": each.count,
+                "ms_each": each.each.value / MS,
+                "share": each.share,
+                "provenance": each.each.provenance.label,
+            }
+            for each in stages(found, run.new_tokens)
+        ],
         "launches": [_launch(run, launch) for launch in run.launches],
     }
 
@@ -44,6 +55,32 @@ def kernel_table(run: Run) -> Table:
     ordered = sorted(run.launches, key=lambda launch: launch.time_ns * launch.count, reverse=True)
     columns = (*COLUMNS, *(f"{name} %" for name in ENGINE_NAMES), "bound", "provenance")
     return table(columns, [_row(run, launch, whole) for launch in ordered], left=3)
+
+
+def stage_table(run: Run) -> Table | None:
+    """Context encoding + tokens × decode + host, which sum to end to end; None for a single kernel."""
+    found = stages(totals(run), run.new_tokens)
+    if not found:
+        return None
+    rows = [
+        [
+            each.name,
+            each.each.provenance.label,
+            f"{each.count:,}",
+            number(each.each.value / MS),
+            number(each.total_ns / MS),
+            percent(each.share),
+        ]
+        for each in found
+    ]
+    return table(("end to end", "provenance", "times", "ms each", "total ms", "share %"), rows, left=2)
+
+
+def phases(run: Run) -> str:
+    """How long each phase of the collector took; "" when nothing kept it."""
+    seconds: dict[str, float] = run.configuration.get("phase_seconds") or {}
+    told = ", ".join(f"{name} {number(value)} s" for name, value in seconds.items())
+    return f"phases: {told}" if told else ""
 
 
 def line(run: Run) -> str:
