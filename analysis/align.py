@@ -9,6 +9,9 @@ from analysis.estimate import Part
 from analysis.statistics import Pair
 from collectors.records import Launch, Phase, Run
 
+UNATTRIBUTED, DISPATCH = "unattributed", "dispatch"
+"""Slots of measured time: of a graph that no slot of the model claims, and of a call beyond its graph."""
+
 
 @dataclass(frozen=True, slots=True)
 class Group:
@@ -32,11 +35,21 @@ def align(base: Run, candidate: Run) -> tuple[Group, ...]:
         before = [launch for launch in base.launches if launch.phase == phase]
         after = [launch for launch in candidate.launches if launch.phase == phase]
         joined = components([launch.covers or (launch.slot,) for launch in (*before, *after)])
-        if phase == "kernel" and all(len({launch.slot for launch in side}) == 1 for side in (before, after)):
+        if any(_undivided(side) for side in (before, after)) and before and after:
+            # A phase of which only the sum is known can be compared with nothing less than the other's sum.
+            joined = (tuple(slot for slots in joined for slot in slots),)
+        elif phase == "kernel" and all(
+            len({launch.slot for launch in side}) == 1 for side in (before, after)
+        ):
             # Two single kernels are compared with each other, whatever their functions are called.
             joined = (tuple(slot for slots in joined for slot in slots),)
         groups += [Group(phase, slots, _within(before, slots), _within(after, slots)) for slots in joined]
     return tuple(groups)
+
+
+def _undivided(launches: Iterable[Launch]) -> bool:
+    """Whether a phase was timed as a whole: nothing but time of no slot, and what the host saw beyond it."""
+    return {launch.slot for launch in launches} - {DISPATCH} == {UNATTRIBUTED}
 
 
 def components(covers: Iterable[tuple[str, ...]]) -> tuple[tuple[str, ...], ...]:

@@ -76,6 +76,7 @@ _UNREMARKABLE = frozenset(
         ),
         *("phase_seconds", "wall_s", "outputs", "compiled_model", "contest_dir", "interpreter"),
         *("nki_flops_share", "nki_macs", "total_macs"),
+        *("score", "events", "system", "imported"),
         *(name for name, _, _ in _FIELDS),
     }
 )
@@ -84,7 +85,10 @@ _UNREMARKABLE = frozenset(
 def unlikenesses(base: Run, candidate: Run) -> tuple[Unlikeness, ...]:
     """Everything that differs between two runs but the kernels under test, gravest first."""
     found = [*_fields(base, candidate), *_accuracy(base, candidate), *_tools(base, candidate)]
-    found += [*_mappings("environment", base, candidate), *_mappings("configuration", base, candidate)]
+    found += _mappings("configuration", base, candidate)
+    if base.backend == candidate.backend:
+        # Between a device and the simulator every tool differs, which their provenance says already.
+        found += _mappings("environment", base, candidate)
     found += [*_git(base, candidate), *_warnings(base, candidate)]
     return tuple(sorted(found, key=lambda each: _ORDER[each.severity]))
 
@@ -201,4 +205,6 @@ def _flat(mapping: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
 
 
 def _shown(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.10g}"
     return "unknown" if value is None else str(value)

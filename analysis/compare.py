@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Literal
 
-from analysis.align import Group, align, pairs
+from analysis.align import UNATTRIBUTED, Group, align, pairs
 from analysis.comparability import SourceChange, Unlikeness, shares_simulator, source_changes, unlikenesses
 from analysis.headlines import Headline, Sides, headlines, in_unit
 from analysis.score import FORMULAS, Formula, Points, points
@@ -41,7 +41,9 @@ class Row:
 
     @property
     def label(self) -> str:
-        """The row's slots, joined."""
+        """The row's slots, joined; a phase that one run knows only as a whole is called by its name."""
+        if UNATTRIBUTED in self.slots and len(self.slots) > 1:
+            return f"all of {self.phase}"
         return " + ".join(self.slots)
 
 

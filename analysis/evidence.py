@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from analysis.causes import transfers_of
 from analysis.columns import Array, Tables, integers, known, table, texts, union
 from analysis.machine_facts import MachineFacts
 from analysis.stalls import ISSUING, WAITING, EngineTime, stalls
@@ -20,6 +21,8 @@ _FP32 = ("float32", "fp32")
 @dataclass(frozen=True, slots=True)
 class Signals:
     """What a profile's tables add up to. None where the table or the column is not there.
+
+    Packets stand for transfers where the profiler could not put them together.
 
     `*_ns` sum durations. `queue_ns` is busy time by DMA queue, `core_busy_ns` the time any engine of a core
     computed.
@@ -90,7 +93,7 @@ def _end_to_end(run: Run) -> float | None:
 
 def signals(profile: Profile, tables: Tables) -> Signals:
     """Sums over a profile's tables."""
-    rows, dma = table(tables, "Instruction"), table(tables, "DmaPacketAggregated")
+    rows, dma = table(tables, "Instruction"), transfers_of(tables)
     values: dict[str, object] = {}
     if rows is not None:
         values |= _from_instructions(rows) | {"engine_times": stalls(profile.duration_ns, tables)}

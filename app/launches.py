@@ -114,13 +114,17 @@ def facts(launch: Launch, profile: Profile, machine: MachineFacts | None) -> str
         ),
     )
     head = [(profile.kernel, ""), (profile.provenance, f"{profile.tool} {profile.tool_version}")]
-    return pieces.table(head, [[pieces.soft(name), pieces.tip(value, how)] for name, value, how in rows])
+    said = [row for row in rows if row[1].strip(_NOTHING)]
+    return pieces.table(head, [[pieces.soft(name), pieces.tip(value, how)] for name, value, how in said])
 
 
 def cautions(profile: Profile, warnings: Iterable[str]) -> str:
     """What to know before trusting the profile."""
     depends = f"depends on the values of {profile.data_dependent}" if profile.data_dependent else ""
     return pieces.notes(f"! {pieces.plain(each)}" for each in (depends, *warnings) if each)
+
+
+_NOTHING = f"{words.MISSING} ·"
 
 
 def _pair(a: str, b: str) -> str:

@@ -49,10 +49,15 @@ FIRST = ("decode", "kernel")
 PROFILE_TABLES = ("Instruction", "DmaPacketAggregated", "DmaPacket", "Flow")
 
 SIZES = """
+WITH moved AS (
+  SELECT transfer_bytes, descriptors FROM DmaPacketAggregated WHERE profile_id = $1
+  UNION ALL
+  SELECT transfer_bytes, 1 FROM DmaPacket
+  WHERE profile_id = $1 AND NOT EXISTS (SELECT 1 FROM DmaPacketAggregated WHERE profile_id = $1))
 SELECT floor(log2(greatest(1, transfer_bytes / greatest(1, coalesce(descriptors, 1)))))::INTEGER AS power,
        count(*) AS transfers, sum(transfer_bytes)::BIGINT AS bytes,
        sum(greatest(1, coalesce(descriptors, 1)))::BIGINT AS descriptors
-FROM DmaPacketAggregated WHERE profile_id = ? AND transfer_bytes > 0
+FROM moved WHERE transfer_bytes > 0
 GROUP BY power ORDER BY power
 """
 
@@ -226,7 +231,8 @@ def lanes(path: Path, profile_id: str, start_ns: float, end_ns: float, pixels: i
 def extent(path: Path, profile_id: str) -> Span | None:
     """First start and last end of a profile's instructions and transfers in ns, None when it has none."""
     known = profile_tables(path, (profile_id,))[profile_id]
-    drawn = [known[name] for name in ("Instruction", "DmaPacketAggregated") if name in known]
+    drawn = [known[name] for name in PROFILE_TABLES[:-1] if known.get(name) is not None]
+    drawn = [rows for rows in drawn if rows.num_rows]
     starts = [pc.min(rows.column("start_ts")).as_py() for rows in drawn]
     ends = [pc.max(rows.column("end_ts")).as_py() for rows in drawn]
     return (float(min(starts)), float(max(ends))) if drawn else None

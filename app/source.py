@@ -117,11 +117,28 @@ def kernels_diff(row: Row, base: Run, run: Run) -> str:
     """A unified diff from the base's kernel functions of a row to the candidate's; "" when alike."""
     sides = ((row.base, base), (row.candidate, run))
     names = [", ".join(side.kernels) if side else "nothing" for side, _ in sides]
-    before, after = (
-        "\n\n".join(kernel_text(of, kernel) for kernel in (side.kernels if side else ()))
-        for side, of in sides
-    )
+    before, after = _texts(row, base, run)
+    if (row.base and not before) or (row.candidate and not after):
+        return ""
     return _unified(before, after, f"A: {names[0]}", f"B: {names[1]}")
+
+
+def no_diff(row: Row, base: Run, run: Run) -> str:
+    """Why a row has no difference of source: it is the same, or a run does not have it."""
+    texts = zip("AB", (row.base, row.candidate), _texts(row, base, run), strict=True)
+    lacking = [name for name, side, text in texts if side and not text]
+    if not lacking:
+        return "The source of these kernels is the same in both runs."
+    return f"{' and '.join(lacking)} {'have' if lacking[1:] else 'has'} no source stored for this row."
+
+
+def _texts(row: Row, base: Run, run: Run) -> tuple[str, str]:
+    """The stored text of the row's kernels in both runs; "" without any."""
+    before, after = (
+        "\n\n".join(filter(None, (kernel_text(of, kernel) for kernel in (side.kernels if side else ()))))
+        for side, of in ((row.base, base), (row.candidate, run))
+    )
+    return before, after
 
 
 def helpers_diff(row: Row, base: Run, run: Run) -> str:

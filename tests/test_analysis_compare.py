@@ -312,3 +312,29 @@ def test_a_comparison_is_plain_json() -> None:
     assert first["slots"] == ["experts_decode"]
     assert first["label"] == "experts_decode"
     assert first["difference"]["relative"] == pytest.approx(-0.4)
+
+
+def test_a_phase_measured_as_a_whole_stands_against_all_of_the_others_rows() -> None:
+    whole = run(
+        launch("unattributed", "decode", 100, 10, provenance="measured", nki=False),
+        launch("dispatch", "decode", 5, 10, provenance="measured", nki=False),
+        run_id="measured",
+    )
+    [row] = [row for row in compare(base_run(), whole).rows if row.phase == "decode"]
+    assert row.label == "all of decode"
+    assert row.moved_ns == 10 * (100 + 5) - 10 * (10 + 30 + 100)
+
+
+def test_what_no_slot_claims_is_a_row_of_its_own_beside_attributed_ones() -> None:
+    part = run(
+        launch("router", "decode", 30, 10, provenance="measured"),
+        launch("unattributed", "decode", 100, 10, provenance="measured", nki=False),
+        run_id="measured",
+    )
+    labels = [row.label for row in compare(base_run(), part).rows if row.phase == "decode"]
+    assert {"router", "unattributed"} <= set(labels)
+
+
+def test_a_score_is_no_difference_of_configuration() -> None:
+    scored = replace(base_run(), run_id="scored", configuration={"score": {"latency": 1.0}})
+    assert not [each for each in compare(base_run(), scored).differences if "score" in each.name]

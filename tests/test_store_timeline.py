@@ -128,3 +128,18 @@ def test_instructions_of_a_window_come_in_order_and_stop_at_the_limit(timeline: 
     found = timeline.instructions(PROFILE, 100, 200)
     assert found["start_ts"].to_pylist() == [110, 120, 150]
     assert timeline.instructions(PROFILE, 0, 300, limit=2).num_rows == 2
+
+
+def test_packets_are_drawn_only_where_no_transfers_are_known(store: Store) -> None:
+    packets = transfers(("Q1", 10, 30, 64), ("Q1", 300, 310, 64)).drop_columns(["nki_source_location"])
+    alone = {"Instruction": instructions((0, "tensor", 0, 100, "MATMUL", "")), "DmaPacket": packets}
+    both = alone | {"DmaPacketAggregated": transfers(("q0", 0, 60, 128))}
+    for name, tables in (("alone", alone), ("both", both)):
+        run = factory.run(name, 3)
+        store.save(replace(run, profiles={name: replace(factory.profile(), profile_id=name, tables=tables)}))
+    lanes = {
+        name: {row["lane"] for row in store.lanes(name, 0, 400, 4).to_pylist() if row["kind"] == "queue"}
+        for name in ("alone", "both")
+    }
+    assert lanes == {"alone": {"Q1"}, "both": {"q0"}}
+    assert store.extent("alone") == (0, 310)

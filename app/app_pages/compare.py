@@ -117,9 +117,11 @@ def details(row: Row, view: View, base: Run) -> None:
     with left:
         st.markdown(f"##### Engines of {row.label}, A hatched, B solid")
         a, b = (side.engines if side else None for side in (row.base, row.candidate))
-        style.draw(
-            utilization(a, b), alt=f"Active time of each engine in A and B, {row.label}", key="engines"
-        )
+        if any(active is not None for side in (a, b) for active in (side or {}).values()):
+            alt = f"Active time of each engine in A and B, {row.label}"
+            style.draw(utilization(a, b), alt=alt, key="engines")
+        else:
+            st.caption("No profile says what the engines did: only the time of the whole is measured.")
         pieces.show(moves.both_sides(row))
         if row.candidate and row.candidate.profile_ids:
             kernel = f"{row.phase}/{row.slots[0]}/{row.candidate.variants[0]}"
@@ -135,7 +137,7 @@ def details(row: Row, view: View, base: Run) -> None:
         for text in filter(None, changed):
             st.code(text, language="diff", height=400)
         if not any(changed):
-            st.caption("The source of these kernels is the same in both runs.")
+            st.caption(source.no_diff(row, base, view.run))
 
 
 def other_pair(view: View) -> Run:

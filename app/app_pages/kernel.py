@@ -92,7 +92,12 @@ def lines(view: View, profile: Profile) -> None:
     st.markdown("##### Source")
     found = query.source_lines(view.path, profile.profile_id, profile.duration_ns)
     if found is None:
-        st.caption("The profile's instructions carry no source locations.")
+        st.caption(
+            "The profile's instructions carry no source locations: set NKI_DEBUG_INFO=1 and "
+            "NEURON_FRAMEWORK_DEBUG=1 before the kernel is compiled (`collectors profile` does)."
+            if profile.provenance == "measured"
+            else "The profile's instructions carry no source locations."
+        )
         return
     names = source.files(found)
     file = names[0]
@@ -120,6 +125,8 @@ def sizes(view: View, profile: Profile) -> None:
         return
     drawn = transfer_sizes(found, query.facts(profile.target))
     style.draw(drawn, alt="Bytes moved by size of descriptor", key="sizes")
+    if not profile.dma_transfers:
+        st.caption("The profiler names no transfers here: every packet is one descriptor.")
 
 
 def variants(view: View, launch: Launch, profile: Profile) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from analysis.rank import Opportunity, Range
 
 COLUMNS = ("", "phase", "slot", "variant", "total ms", "share %", "gain ms, low–expected–high", "gain points")
-TABLES = ("Instruction", "DmaPacketAggregated", "Flow")
+TABLES = ("Instruction", "DmaPacketAggregated", "DmaPacket", "Flow")
 
 
 def rank(

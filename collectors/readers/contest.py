@@ -10,6 +10,7 @@ import io
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ def read_scores(path: Path, artifact: Artifact) -> list[Evaluation]:
             raise UnreadableInput(f"{path}, line {at + 2} has no latency that is a number", "mend the line")
         score = {key: value for key, value in row.items() if key}
         found.append(_of_row(path, artifact, at, score=score))
-    return found or _nothing(path)
+    return _named(path, found)
 
 
 def read_log(path: Path, artifact: Artifact) -> list[Evaluation]:
@@ -75,7 +76,7 @@ def read_log(path: Path, artifact: Artifact) -> list[Evaluation]:
         begin = said.end()
     if rest := _last_report(text[begin:]):
         found.append(_of_row(path, artifact, len(found), rest, {}, text[begin:]))
-    return found or _nothing(path)
+    return _named(path, found)
 
 
 def read_accuracy(path: Path, artifact: Artifact) -> list[Evaluation]:
@@ -97,7 +98,7 @@ def _of_row(
     return _checked(
         path,
         Evaluation(
-            name=path.stem,
+            name=f"{path.stem} {at + 1}",
             identity=f"{artifact.sha256}:{at}",
             kind=artifact.kind,
             artifacts=(artifact,),
@@ -128,8 +129,11 @@ def _base(text: str, latency: float, rate: float) -> dict[str, float]:
         return {}
 
 
-def _nothing(path: Path) -> list[Evaluation]:
-    raise UnreadableInput(f"{path} has no score in it", "the evaluation did not finish: run it again")
+def _named(path: Path, found: list[Evaluation]) -> list[Evaluation]:
+    """The evaluations, the only one of a file by the file's name. Raises `UnreadableInput` without any."""
+    if not found:
+        raise UnreadableInput(f"{path} has no score in it", "the evaluation did not finish: run it again")
+    return found if len(found) > 1 else [replace(found[0], name=path.stem)]
 
 
 def _last_report(text: str) -> Report:

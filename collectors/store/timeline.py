@@ -21,7 +21,14 @@ SELECT 'queue', pcore_idx, coalesce(queue_name, 'queue ' || queue_idx), start_ts
        coalesce(variable, op, 'transfer'), nki_source_location, coalesce(transfer_bytes, 0)
 FROM DmaPacketAggregated
 WHERE profile_id = $profile AND end_ts > $start AND start_ts < $end AND end_ts > start_ts
+UNION ALL
+SELECT 'queue', pcore_idx, coalesce(queue_name, 'queue ' || queue_idx), start_ts, end_ts,
+       coalesce(variable, 'packet'), NULL, coalesce(transfer_bytes, 0)
+FROM DmaPacket
+WHERE profile_id = $profile AND end_ts > $start AND start_ts < $end AND end_ts > start_ts
+  AND NOT EXISTS (SELECT 1 FROM DmaPacketAggregated WHERE profile_id = $profile)
 """
+"""Packets stand for transfers where the profiler could not tell which packets are one transfer."""
 LANE, WHAT = ("kind", "pcore_idx", "lane"), ("what", "source")
 
 LINES = """
@@ -55,7 +62,8 @@ ORDER BY start_ts, pcore_idx, idx LIMIT $limit
 EXTENT = """
 SELECT min(start_ts), max(end_ts) FROM (
   SELECT start_ts, end_ts FROM Instruction WHERE profile_id = $profile
-  UNION ALL SELECT start_ts, end_ts FROM DmaPacketAggregated WHERE profile_id = $profile)
+  UNION ALL SELECT start_ts, end_ts FROM DmaPacketAggregated WHERE profile_id = $profile
+  UNION ALL SELECT start_ts, end_ts FROM DmaPacket WHERE profile_id = $profile)
 """
 
 
