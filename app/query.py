@@ -48,6 +48,9 @@ FIRST = ("decode", "kernel")
 # The tables of a profile that `analysis` reads.
 PROFILE_TABLES = ("Instruction", "DmaPacketAggregated", "DmaPacket", "Flow")
 
+# A large profile has packets by the million, and `analysis` looks at them only where transfers are not known.
+ONLY = {"DmaPacket": "AND profile_id NOT IN (SELECT DISTINCT profile_id FROM DmaPacketAggregated)"}
+
 SIZES = """
 WITH moved AS (
   SELECT transfer_bytes, descriptors FROM DmaPacketAggregated WHERE profile_id = $1
@@ -198,7 +201,8 @@ def profile_tables(path: Path, profile_ids: tuple[str, ...]) -> Mapping[str, Map
     with _store(path).reading() as connection:
         whole = {
             name: connection.sql(
-                f"SELECT * FROM {name} WHERE profile_id IN (SELECT unnest(?)) ORDER BY rowid",  # noqa: S608
+                f"SELECT * FROM {name} WHERE profile_id IN (SELECT unnest(?)) {ONLY.get(name, '')} "  # noqa: S608
+                "ORDER BY rowid",
                 params=[wanted],
             ).to_arrow_table()
             for name in PROFILE_TABLES
