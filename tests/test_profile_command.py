@@ -143,6 +143,7 @@ def test_a_prompt_prints_the_keys_it_promises(prompt_3: tuple[Path, dict[str, An
         "nki_flops_share",
         "accuracy",
         "wall_s",
+        "end_to_end",
         "launches",
     ]
 
