@@ -1,34 +1,16 @@
-"""A prompt and a kernel on the stand-in device, through the real readers, into the database."""
+"""A kernel on the stand-in device, through the real readers, into the database."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from standin import tables
-from test_device_capture import SEQ_LEN, kernel_request, make_bed
+from test_device_capture import kernel_request, make_bed
 
-from collectors.device.capture import collect, tidy
+from collectors.device.capture import tidy
 from collectors.device.kernel import collect_kernel
 from collectors.store.door import Store
-
-
-def test_a_prompt_is_profiled_read_stored_and_tidied(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, store: Store
-) -> None:
-    bed = make_bed(monkeypatch, tmp_path)
-    request = replace(bed.request, accuracy=False, repeat=1)
-    run = collect(request, settings=bed.settings, host=bed.host)
-    store.save(run)
-    tidy(run, bed.settings)
-    stored = store.load(run.run_id)
-    assert stored.seq_len == SEQ_LEN
-    assert {row.phase for row in stored.launches} == {"prefill", "decode", "host"}
-    for profile_id in stored.profiles:
-        rows = store.table(profile_id, "Instruction")
-        assert rows["opcode"].to_pylist().count("MATMUL") == tables.MATMULS
-    assert not list((bed.settings.work / "runs" / run.run_id).rglob("*.parquet"))
 
 
 def test_a_kernel_is_profiled_read_stored_and_tidied(
