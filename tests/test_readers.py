@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from collectors.errors import UnreadableInput
 from collectors.readers import read
+from collectors.readers.rows import names_sources
 from collectors.store.door import Store
 
 SHARED = Path(__file__).parents[2] / "shared" / "profiles"
@@ -150,3 +151,13 @@ def test_real_summaries_agree_with_the_profilers_formulas() -> None:
     for path in sorted((SHARED / "trn3").iterdir()):
         (run,) = read([path])
         assert [said for said in run.warnings if "DMA transfers are not named" not in said] == []
+
+
+@pytest.mark.parametrize(("line", "named"), [("['k.py:3']", True), (None, False)])
+def test_a_neff_without_debug_information_is_noticed(tmp_path: Path, line: str | None, named: bool) -> None:
+    row = {"start_ts": 0, "end_ts": 50, "duration_ns": 50, "engine": "Tensor", "opcode": "MATMUL"}
+    table = pa.Table.from_pylist([row]).append_column("nki_source_location", pa.array([line], pa.string()))
+    pq.write_table(table, tmp_path / "Instruction.parquet")
+    pq.write_table(pa.Table.from_pylist([{"total_time": 1e-6}]), tmp_path / "Summary.parquet")
+    _, found = profile(tmp_path)
+    assert names_sources(found.scans) is named

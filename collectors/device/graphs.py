@@ -107,7 +107,20 @@ def read_shot(shot: Shot, tool: Tool, folder: Path, report: Report, read: Read |
         raise DeviceError(f"Nothing could be read from the profile of {label}.", f"Its log is {done.log}.")
     run = _by_slot(runs[0], shot.graph.phase)
     artifacts = (artifact(shot.neff, "neff"), artifact(shot.ntff, "ntff"))
-    return GraphProfile(run.launches, run.profiles, artifacts, (*shot.warnings, *run.warnings), run.sources)
+    said = (*shot.warnings, *run.warnings, *_without_lines(run, label))
+    return GraphProfile(run.launches, run.profiles, artifacts, said, run.sources)
+
+
+def _without_lines(run: Run, label: str) -> tuple[str, ...]:
+    """What to say of a NEFF compiled without debug information, which a cache hands out again unasked."""
+    rows = importlib.import_module("collectors.readers.rows")
+    named = [rows.names_sources({**each.tables, **each.scans}) for each in run.profiles.values()]
+    if False not in named:
+        return ()
+    return (
+        f"{label}: no instruction names its source line, so the NEFF has no debug information; it is likely "
+        "from a cache: rm -rf /var/tmp/neuron-compile-cache, and profile again.",
+    )
 
 
 def _by_slot(run: Run, phase: Phase) -> Run:

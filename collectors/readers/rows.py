@@ -106,6 +106,16 @@ def from_rows(rows: Rows) -> dict[str, float]:
     return {name: float(total) for name, total in found.items() if total is not None}
 
 
+def names_sources(rows: Rows) -> bool | None:
+    """Whether any instruction names its line of NKI source; None without rows, or where the format cannot."""
+    found = rows.get("Instruction")
+    names = () if found is None else found.columns if isinstance(found, Scan) else found.column_names
+    if "nki_source_location" not in names:
+        return None
+    with asking(rows) as ask:
+        return bool(ask("SELECT count(nki_source_location) AS named FROM Instruction")["named"][0].as_py())
+
+
 def _working(rows: pa.Table) -> pa.Table:
     rows = rows.select(["opcode", "start_ts", "end_ts"])
     return rows.filter(pc.invert(pc.is_in(rows["opcode"], pa.array(sorted(NOT_EXECUTION)))))
