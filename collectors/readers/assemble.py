@@ -15,7 +15,8 @@ from collectors.readers.machines import Family, family_of
 from collectors.readers.normalise import Field, as_table, normalise, number, release
 from collectors.readers.parquet_scans import placed
 from collectors.readers.reading import Reading
-from collectors.readers.rows import active_ns, count, from_rows
+from collectors.readers.row_sums import row_sums
+from collectors.readers.rows import Covered, activity, count
 from collectors.records import ENGINE_NAMES, Artifact, Launch, Profile, Run
 
 NEWEST = (2, 33)
@@ -42,8 +43,9 @@ def run_of(reading: Reading, artifacts: tuple[Artifact, ...]) -> Run:
     cores = _cores(reading, family)
     fields = normalise(reading.summary, reading.version, reading.fp32_flops)
     duration, basis = _duration(reading, fields)
-    profile = _profile(reading, fields, family, cores, duration, basis)
-    wrong = identities.disagreements(reading.summary, family, cores, from_rows(reading.rows))
+    active = activity(reading.rows)
+    profile = _profile(reading, fields, family, cores, (duration, basis), active)
+    wrong = identities.disagreements(reading.summary, family, cores, row_sums(reading.rows, active))
     said = (*reading.notes, *_unsaid(reading, family, basis), *(each.sentence for each in wrong))
     return Run(
         run_id=digest("import", reading.identity)[:32],
@@ -123,8 +125,8 @@ def _profile(
     fields: Mapping[str, Field],
     family: Family | None,
     cores: int,
-    duration: int,
-    basis: str,
+    duration: tuple[int, str],
+    active: Mapping[str, Covered],
 ) -> Profile:
     flops, transposed = _value(fields, "hardware_flops"), _value(fields, "transpose_flops") or 0.0
     transfers = _value(fields, "dma_transfer_count") or count(reading.rows, "DmaPacketAggregated")
@@ -141,13 +143,13 @@ def _profile(
         kernel=reading.name,
         target=family.name if family else "unknown",
         lnc=cores,
-        duration_ns=duration,
+        duration_ns=duration[0],
         low_ns=None,
         high_ns=None,
-        interval_basis=BASES[basis],
+        interval_basis=BASES[duration[1]],
         as_written_ns=None,
         list_scheduled_ns=None,
-        engines=_engines(reading, fields, duration),
+        engines=_engines(reading, fields, duration[0], active),
         hbm_read_bytes=_whole(fields, "hbm_read_bytes"),
         hbm_write_bytes=_whole(fields, "hbm_write_bytes"),
         dma_bytes=_total(sizes),
@@ -190,13 +192,15 @@ def _shifted(rows: pa.Table, origin: int) -> pa.Table:
     return rows
 
 
-def _engines(reading: Reading, fields: Mapping[str, Field], duration: int) -> dict[str, float | None]:
+def _engines(
+    reading: Reading, fields: Mapping[str, Field], duration: int, active: Mapping[str, Covered]
+) -> dict[str, float | None]:
     """Active time over execution time; from rows cut to the execution, else the summary's, at most 1."""
     found: dict[str, float | None] = {}
-    rows = active_ns(reading.rows, reading.window_ns)
+    bounds = reading.window_ns
     for engine in ENGINE_NAMES:
         name = "dma_active_time" if engine == "dma" else f"{engine}_engine_active_time"
-        spent = rows[engine] if engine in rows else _value(fields, name)
+        spent = active[engine].within(bounds) if bounds and engine in active else _value(fields, name)
         found[engine] = None if spent is None else min(spent / duration, 1.0)
     return found
 

@@ -1,8 +1,9 @@
-"""What rows say of a profile: its execution, its engines' active time, the summary's own sums."""
+"""What rows say of a profile: its execution, and when its engines and DMA were active."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -14,9 +15,6 @@ from collectors.readers.reading import Rows
 from collectors.readers.sql import asking
 from collectors.records import ENGINE_NAMES, Scan
 
-BYTE_FIELDS = tuple(
-    f"{memory}_{way}_bytes" for memory in ("hbm", "sbuf", "psum") for way in ("read", "write")
-)
 _CONTROL = ", ".join(f"'{opcode}'" for opcode in sorted(NOT_EXECUTION))
 _WORKING = {
     "Instruction": f"SELECT start_ts, end_ts FROM Instruction WHERE opcode NOT IN ({_CONTROL})",  # noqa: S608
@@ -41,10 +39,25 @@ def window(rows: Rows) -> tuple[int, int] | None:
     return (first, last) if first is not None and last is not None and last > first else None
 
 
-def active_ns(rows: Rows, bounds: tuple[int, int] | None) -> dict[str, float]:
-    """Time each engine, and DMA, is active within the execution; engines without rows are not named."""
-    if bounds is None:
-        return {}
+@dataclass(frozen=True, slots=True)
+class Covered:
+    """Stretches without overlap, in order, in ns."""
+
+    start: npt.NDArray[np.int64]
+    end: npt.NDArray[np.int64]
+
+    @property
+    def total_ns(self) -> float:
+        """Their length together."""
+        return float((self.end - self.start).sum())
+
+    def within(self, bounds: tuple[int, int]) -> float:
+        """Their length between two times."""
+        return float((np.clip(self.end, *bounds) - np.clip(self.start, *bounds)).sum())
+
+
+def activity(rows: Rows) -> dict[str, Covered]:
+    """When each engine, and DMA, was active; engines without rows are not named."""
     moved = next((name for name in ("DmaPacket", "DmaPacketAggregated") if count(rows, name)), None)
     with asking(rows) as ask:
         spans = {
@@ -54,19 +67,22 @@ def active_ns(rows: Rows, bounds: tuple[int, int] | None) -> dict[str, float]:
         }
         if moved:
             spans["dma"] = f"SELECT start_ts, end_ts FROM {moved}"  # noqa: S608 (own names)
-        return {engine: union_ns(ask(query), bounds) for engine, query in spans.items()}
+        return {engine: covered(ask(query)) for engine, query in spans.items()}
+
+
+def covered(rows: pa.Table) -> Covered:
+    """What at least one row covers."""
+    start, end = _column(rows, "start_ts"), _column(rows, "end_ts")
+    order = np.argsort(start, kind="stable")
+    start, end = start[order], np.maximum.accumulate(end[order])
+    first = np.flatnonzero(np.concatenate((np.ones(min(len(start), 1), bool), start[1:] > end[:-1])))
+    last = np.concatenate((first[1:] - 1, [len(end) - 1]))[: len(first)]
+    return Covered(start[first], end[last])
 
 
 def union_ns(rows: pa.Table, bounds: tuple[int, int]) -> float:
     """Time at least one row covers, between the bounds."""
-    start = np.clip(_column(rows, "start_ts"), *bounds)
-    end = np.clip(_column(rows, "end_ts"), *bounds)
-    if not len(start):
-        return 0.0
-    order = np.argsort(start, kind="stable")
-    start, end = start[order], np.maximum.accumulate(end[order])
-    before = np.concatenate((start[:1], end[:-1]))
-    return float(np.maximum(end - np.maximum(start, before), 0).sum())
+    return covered(rows).within(bounds)
 
 
 def in_program_order(rows: pa.Table) -> pa.Table:
@@ -92,18 +108,6 @@ def count(rows: Rows, name: str) -> int:
     """Number of rows of a table, 0 when there is none."""
     found = rows.get(name)
     return 0 if found is None else found.rows if isinstance(found, Scan) else int(found.num_rows)
-
-
-def from_rows(rows: Rows) -> dict[str, float]:
-    """Fields of the summary recomputed from rows: bytes by memory, instructions by engine."""
-    if not count(rows, "Instruction"):
-        return {}
-    sums = ", ".join(f"sum({name}) AS {name}" for name in BYTE_FIELDS)
-    with asking(rows) as ask:
-        [found] = ask(
-            f"SELECT {sums}, count(*) FILTER (opcode = 'MATMUL') AS matmul_instruction_count FROM Instruction"  # noqa: S608
-        ).to_pylist()
-    return {name: float(total) for name, total in found.items() if total is not None}
 
 
 def names_sources(rows: Rows) -> bool | None:
