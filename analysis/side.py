@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from analysis.align import UNATTRIBUTED
 from analysis.estimate import Provenances, mix, part
 from collectors.records import ENGINE_NAMES, Launch, Profile, Run
 
@@ -36,6 +37,7 @@ def side(run: Run, launches: Sequence[Launch], per: int) -> Side | None:
         return None
     found = ((launch, run.profiles.get(launch.profile_id or "")) for launch in launches)
     profiled = [(launch, profile) for launch, profile in found if profile is not None]
+    own = [(launch, profile) for launch, profile in profiled if _is_its_own(launch, profile)]
     total_ns = total_of(launches)
     return Side(
         variants=tuple(dict.fromkeys(launch.variant for launch in launches)),
@@ -44,9 +46,9 @@ def side(run: Run, launches: Sequence[Launch], per: int) -> Side | None:
         executions=sum(launch.count for launch in launches),
         total_ns=total_ns,
         time_ns=total_ns / per,
-        engines={name: _weighted(profiled, name) for name in ENGINE_NAMES},
-        dma_bytes=_bytes(profiled, per, lambda profile: profile.dma_bytes),
-        hbm_bytes=_bytes(profiled, per, hbm_bytes),
+        engines={name: _weighted(own, name) for name in ENGINE_NAMES},
+        dma_bytes=_bytes(own, per, lambda profile: profile.dma_bytes),
+        hbm_bytes=_bytes(own, per, hbm_bytes),
         provenance=mix(part(launch) for launch in launches),
     )
 
@@ -61,6 +63,11 @@ def hbm_bytes(profile: Profile) -> int | None:
     if profile.hbm_read_bytes is None or profile.hbm_write_bytes is None:
         return None
     return profile.hbm_read_bytes + profile.hbm_write_bytes
+
+
+def _is_its_own(launch: Launch, profile: Profile) -> bool:
+    """Whether the profile is the launch's alone: what no slot claims carries that of its whole graph."""
+    return launch.slot != UNATTRIBUTED or launch.time_ns == profile.duration_ns
 
 
 def _weighted(profiled: Sequence[tuple[Launch, Profile]], engine: str) -> float | None:

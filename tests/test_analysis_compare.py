@@ -338,3 +338,18 @@ def test_what_no_slot_claims_is_a_row_of_its_own_beside_attributed_ones() -> Non
 def test_a_score_is_no_difference_of_configuration() -> None:
     scored = replace(base_run(), run_id="scored", configuration={"score": {"latency": 1.0}})
     assert not [each for each in compare(base_run(), scored).differences if "score" in each.name]
+
+
+def test_what_no_slot_claims_does_not_count_the_bytes_of_its_whole_graph() -> None:
+    graph = profile("p-graph", 140, dma_bytes=4000, engines={"tensor": 0.5})
+    part = run(
+        launch("router", "decode", 30, 10, profile_id="p-router", provenance="measured"),
+        launch("unattributed", "decode", 110, 10, profile_id="p-graph", provenance="measured", nki=False),
+        run_id="measured",
+        with_profiles=(graph, profile("p-router", 30, dma_bytes=300)),
+    )
+    rows = {row.label: row.candidate for row in compare(base_run(), part).rows}
+    rest = rows["unattributed"]
+    assert rest is not None
+    assert (rest.dma_bytes, rest.engines["tensor"]) == (None, None)
+    assert rest.profile_ids == ("p-graph",)
