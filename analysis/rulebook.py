@@ -9,6 +9,7 @@ from analysis.evidence import Evidence
 from analysis.rules import (
     collectives,
     core_imbalance,
+    costly_resource,
     exposed_latency,
     fp32_matmul,
     host_time,
@@ -38,6 +39,7 @@ RULES: dict[str, Callable[[Evidence], Outcome]] = {
         one_engine,
         table_loads,
         core_imbalance,
+        costly_resource,
         exposed_latency,
         unfused,
         padding,

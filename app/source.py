@@ -6,40 +6,16 @@ import ast
 from collections.abc import Mapping
 from difflib import unified_diff
 from itertools import pairwise
-from pathlib import PurePath
 
 from analysis.compare import Row
 from analysis.lines import Line, Lines
+from analysis.source_files import short, text_of
 from app import pieces, style, words
 from collectors.records import Run
 
 # Lines kept around one that costs something, and the shortest stretch that folds.
 CONTEXT = 2
 SHORTEST_FOLD = 5
-
-
-def stored(run: Run, file: str) -> str | None:
-    """The name a run stored a file under that a profile or a kernel names, perhaps by its whole path."""
-    files = run.configuration.get("source_files", {})
-    names = [name for name in files if _same_file(name, file)] if isinstance(files, Mapping) else []
-    return max(names, key=len, default=None)
-
-
-def short(run: Run, file: str) -> str:
-    """A file's name for the screen: as stored, else its last two parts."""
-    return stored(run, file) or "/".join(PurePath(file).parts[-2:])
-
-
-def text_of(run: Run, file: str) -> str | None:
-    """The stored text of a file."""
-    name = stored(run, file)
-    return None if name is None else run.sources.get(run.configuration["source_files"][name])
-
-
-def _same_file(a: str, b: str) -> bool:
-    left, right = PurePath(a).parts, PurePath(b).parts
-    common = min(len(left), len(right))
-    return left[-common:] == right[-common:]
 
 
 def files(found: Lines) -> list[str]:

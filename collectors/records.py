@@ -43,6 +43,8 @@ class Profile:
     `ENGINE_NAMES`. `tables` are rows in Neuron Explorer's vocabulary (schema 7.4.0): Instruction,
     ActiveTime, DmaPacketAggregated, DmaPacket, DmaQueuesInfo, Flow, Warning. `scans` are further tables whose
     files must stay until the profile is stored. `raw` keeps a profiler's own summary untranslated.
+    `ideal_ns` is the duration were one resource to take no time, by resource
+    (`simulator.timeline.ideal`); a device cannot say it.
     """
 
     profile_id: str
@@ -70,6 +72,7 @@ class Profile:
     tool: str
     tool_version: str
     data_dependent: str = ""
+    ideal_ns: Mapping[str, int] = field(default_factory=dict)
     raw: Mapping[str, Any] = field(default_factory=dict)
     tables: Mapping[str, pa.Table] = field(default_factory=dict)
     scans: Mapping[str, Scan] = field(default_factory=dict)

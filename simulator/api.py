@@ -91,3 +91,11 @@ def simulate(
     trace = compiled(execute(kernel, arguments, target=target, lnc=lnc, values=values))
     plan = prepare(trace)
     return Simulation(trace, schedule(trace, "as_written", plan), schedule(trace, "list", plan))
+
+
+def idealised(simulation: Simulation) -> dict[str, float]:
+    """Durations in ns, list-scheduled, were one resource ideal, by `simulator.timeline.ideal.RESOURCES`."""
+    from simulator.timeline.ideal import ideal_ns
+    from simulator.timeline.plan import prepare
+
+    return ideal_ns(prepare(simulation.trace), simulation.list_scheduled.duration_ns)

@@ -200,6 +200,11 @@ def profile(kernel: str = "kernels.router.router", duration_ns: int = 20_000, **
         bound="dma",
         tool="simulator",
         tool_version="0.1.0",
+        ideal_ns={
+            "dma_rate": duration_ns * 70 // 100,
+            "tensor": duration_ns * 95 // 100,
+            "gpsimd": duration_ns,
+        },
         raw={"necessary_hbm_bytes": bytes_read},
         tables=tables,
     )

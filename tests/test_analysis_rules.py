@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from analysis_builders import MACHINE, launch, profile, run
 
 from analysis.evidence import Evidence, Signals, evidence
 from analysis.rulebook import RULES, check_all
-from analysis.rules.finding import CannotTell, Finding, Gain, engine_gain
+from analysis.rules.finding import CannotTell, Finding, Gain, engine_gain, resource_gain
 from analysis.stalls import EngineTime
 from collectors.records import Launch
 
@@ -258,3 +259,23 @@ def test_signals_add_up_the_tables() -> None:
 def test_every_rule_is_documented() -> None:
     text = (Path(__file__).parents[1] / "docs" / "analysis.md").read_text(encoding="utf-8")
     assert [rule for rule in RULES if f"| `{rule}` |" not in text] == []
+
+
+def test_a_part_of_a_resource_is_worth_its_part_of_the_cost_at_most_all_and_never_more_than_is_saved() -> (
+    None
+):
+    known = profile("p", 100_000, engines=all_engines(tensor=0.6), ideal_ns={"tensor": 80_000})
+    assert astuple(resource_gain(known, "tensor", "tensor", 0.5)) == pytest.approx((0.0, 0.1, 0.2))
+    assert resource_gain(known, "tensor", "tensor", 0.25).high == pytest.approx(0.15)
+    unknown = profile("p", 100_000, engines=all_engines(tensor=0.6))
+    assert resource_gain(unknown, "tensor", "tensor", 0.5) == engine_gain(unknown.engines, "tensor", 0.5)
+
+
+def test_the_costliest_resource_is_named_with_what_it_costs_and_the_next() -> None:
+    ideal = {"dma_latency": 70_000, "tensor": 95_000, "vector": 99_900}
+    finding = fired("costly_resource", case(ideal_ns=ideal))
+    assert "the fixed latency of a transfer to take no time" in finding.evidence
+    assert "save 30 of 100 us (30%, the tensor engine's own work 5%)" in finding.evidence
+    assert astuple(finding.gain) == pytest.approx((0.0, 0.15, 0.3))
+    assert RULES["costly_resource"](case(ideal_ns={"tensor": 95_000})) is None
+    assert isinstance(RULES["costly_resource"](case()), CannotTell)

@@ -248,6 +248,23 @@ def test_kernel_shows_the_source_beside_its_heat(filled: Store, opened: Open) ->
     assert 'class="heat"' in said
 
 
+def test_kernel_shows_what_holds_a_simulated_launch_up_and_nothing_where_nobody_can_say(
+    filled: Store, opened: Open, store: Store
+) -> None:
+    def headings(test: AppTest) -> list[str]:
+        return [each.value for each in test.markdown]
+
+    assert "##### What holds it up" in headings(opened(filled.path, "kernel"))
+    run = factory.run("measured")
+    bare = {name: replace(each, profile_id=f"m{name}", ideal_ns={}) for name, each in run.profiles.items()}
+    launches = tuple(
+        replace(each, profile_id=each.profile_id and f"m{each.profile_id}") for each in run.launches
+    )
+    profiles = {each.profile_id: each for each in bare.values()}
+    store.save(replace(run, run_id="measured", launches=launches, profiles=profiles))
+    assert "##### What holds it up" not in headings(opened(store.path, "kernel", run="measured"))
+
+
 def test_kernel_puts_variants_of_the_slot_side_by_side(filled: Store, opened: Open) -> None:
     said = html(opened(filled.path, "kernel", kernel="decode/experts_decode/prefetched"))
     assert "prefetched</b>" in said

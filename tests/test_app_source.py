@@ -7,6 +7,7 @@ import pytest
 
 from analysis.compare import compare
 from analysis.lines import lines
+from analysis.source_files import short, text_of
 from app import source
 from collectors.records import Run
 
@@ -36,13 +37,13 @@ def with_text(text: str, digest: str = "sha256:one") -> Run:
 
 @pytest.mark.parametrize("file", ["kernels/pair.py", "/home/me/project/kernels/pair.py", "pair.py"])
 def test_a_file_is_found_by_the_path_a_profile_gives(file: str) -> None:
-    assert source.text_of(with_text(TEXT), file) == TEXT
-    assert source.short(with_text(TEXT), file) == "kernels/pair.py"
+    assert text_of(with_text(TEXT), file) == TEXT
+    assert short(with_text(TEXT), file) == "kernels/pair.py"
 
 
 def test_another_file_of_a_similar_name_is_not_it() -> None:
-    assert source.text_of(with_text(TEXT), "kernels/repair.py") is None
-    assert source.short(with_text(TEXT), "/far/away/repair.py") == "away/repair.py"
+    assert text_of(with_text(TEXT), "kernels/repair.py") is None
+    assert short(with_text(TEXT), "/far/away/repair.py") == "away/repair.py"
 
 
 def test_a_kernels_text_is_its_function_with_its_decorators() -> None:

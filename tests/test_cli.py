@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,7 @@ import pytest
 
 from collectors.cli import main
 from collectors.errors import DeviceError
+from collectors.records import Launch
 from collectors.request import ProfileRequest
 from collectors.store.door import Store
 
@@ -179,6 +181,29 @@ def test_rank_orders_by_expected_gain(filled: Store, call: Call) -> None:
     assert gains
     assert gains == sorted(gains, reverse=True)
     assert "experts_decode" in call("rank", "baseline").out
+
+
+def test_kernel_says_what_holds_the_longest_launch_up(filled: Store, call: Call) -> None:
+    text = call("kernel").out
+    assert re.search(r"moving the bytes +[\d.]+ +30", text)
+    assert "GpSimd's own work" not in text
+    shown = call("kernel", "--json").json
+    longest = max(filled.load(filled.resolve("latest")).launches, key=_profiled_ns)
+    assert shown["launch"]["slot"] == longest.slot
+    assert [each["resource"] for each in shown["costs"]] == ["dma_rate", "tensor"]
+    assert shown["engine_times"]
+    assert shown["lines"]["lines"]
+
+
+def _profiled_ns(launch: Launch) -> int:
+    return launch.count * launch.time_ns if launch.profile_id else 0
+
+
+def test_kernel_that_is_not_there_names_those_that_are(filled: Store, call: Call) -> None:
+    said = call("kernel", "decode/nothing")
+    assert said.code == 2
+    assert "has no launch decode/nothing" in said.err
+    assert "decode/experts_decode" in said.err
 
 
 def test_baseline_marks_a_run(filled: Store, call: Call) -> None:

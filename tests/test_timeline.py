@@ -11,6 +11,7 @@ from trace_builders import Kernel
 from simulator.costs.table import cost
 from simulator.errors import SimulatorError
 from simulator.machine.facts import machine
+from simulator.timeline.ideal import RESOURCES, ideal_ns
 from simulator.timeline.plan import prepare
 from simulator.timeline.schedule import schedule
 from simulator.trace import ENGINES, Region
@@ -429,3 +430,44 @@ def test_an_instruction_marked_no_reorder_is_passed_by_nothing_on_its_engine(tra
             if fence.no_reorder:
                 assert all(start[i.index] <= start[fence.index] for i in mine[:position])
                 assert all(start[i.index] >= start[fence.index] for i in mine[position + 1 :])
+
+
+def round_trip():
+    """Load, compute, store: one path, every part of it on the path."""
+    kernel = Kernel()
+    source, sink = kernel.tensor("hbm", 4096, role="input"), kernel.tensor("hbm", 4096, role="output")
+    tile, out = kernel.tensor("sbuf", 4096), kernel.tensor("sbuf", 4096)
+    kernel.move(source, tile)
+    kernel.add("vector", "max8", 2048, writes=(out,), reads=(tile,))
+    kernel.move(out, sink)
+    return kernel.trace()
+
+
+def saved(trace):
+    duration = schedule(trace, "list").duration_ns
+    return duration, {name: duration - ideal for name, ideal in ideal_ns(prepare(trace), duration).items()}
+
+
+def test_on_a_single_path_the_costs_of_all_resources_make_up_the_whole_time():
+    duration, cost_of = saved(round_trip())
+    assert cost_of["vector"] > 0
+    assert cost_of["dma_rate"] > 0
+    assert cost_of["tensor"] == cost_of["collectives"] == 0
+    assert sum(cost_of.values()) == pytest.approx(duration, rel=1e-3)
+
+
+def test_an_engine_beside_the_longest_path_costs_nothing_however_active():
+    kernel = Kernel()
+    long, short = (tuple(kernel.tensor("sbuf", 8192) for _ in range(2)) for _ in range(2))
+    kernel.add("vector", "max8", 4096, writes=(long[0],), reads=(long[1],))
+    kernel.add("gpsimd", "iota", 64, writes=(short[0],), reads=(short[1],))
+    _, cost_of = saved(kernel.trace())
+    assert cost_of["vector"] > 0
+    assert cost_of["gpsimd"] == 0
+
+
+def test_no_ideal_resource_makes_a_kernel_slower():
+    trace = round_trip()
+    duration, cost_of = saved(trace)
+    assert set(cost_of) == set(RESOURCES)
+    assert all(0 <= each <= duration for each in cost_of.values())

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from analysis.ideal import share
+from collectors.records import Profile
+
 
 @dataclass(frozen=True, slots=True)
 class Gain:
@@ -50,6 +53,19 @@ def engine_gain(engines: Mapping[str, float | None], engine: str, saved: float) 
     high = saved * active
     low = saved * max(0.0, active - others)
     return ordered(low, high * active, high)
+
+
+def resource_gain(profile: Profile, resource: str, engine: str, saved: float) -> Gain:
+    """What saving a fraction `saved` of one resource, worked by `engine`, is worth to the launch.
+
+    Where the resource was idealised, all of it is worth its cost c. Time is that of the longest path, each
+    linear in the resource, so it falls less and less: a fraction is worth at least `saved * c` (expected), at
+    most c, and no more than is saved. Low is 0: the remedy may not be had. Elsewhere, `engine_gain`.
+    """
+    cost = share(profile, resource)
+    if cost is None:
+        return engine_gain(profile.engines, engine, saved)
+    return ordered(0.0, saved * cost, min(cost, saved * (profile.engines.get(engine) or 0.0)))
 
 
 def ordered(low: float, expected: float, high: float) -> Gain:

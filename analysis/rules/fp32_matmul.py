@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from analysis.evidence import Evidence
-from analysis.rules.finding import CannotTell, Finding, Outcome, engine_gain
+from analysis.rules.finding import CannotTell, Finding, Outcome, resource_gain
 from analysis.rules.thresholds import FP32_SHARE, FP32_SLOWDOWN
 
 RULE = "fp32_matmul"
@@ -24,6 +24,6 @@ def check(evidence: Evidence) -> Outcome:
         "fp32 where bf16 would do",
         f"{share:.0%} of the matmul time is fp32; the tensor engine is active {active:.0%}",
         f"bf16 rows take 1 cycle, fp32 rows {FP32_SLOWDOWN:.0f}",
-        engine_gain(profile.engines, "tensor", share * (1 - 1 / FP32_SLOWDOWN)),
+        resource_gain(profile, "tensor", "tensor", share * (1 - 1 / FP32_SLOWDOWN)),
         "Feed the matmul bf16 and accumulate in fp32 PSUM, then check accuracy again.",
     )

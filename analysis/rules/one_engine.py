@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from analysis.evidence import Evidence
-from analysis.rules.finding import CannotTell, Finding, Outcome, engine_gain
+from analysis.rules.finding import CannotTell, Finding, Outcome, resource_gain
 from analysis.rules.thresholds import SERIAL_ACTIVE, SERIAL_IDLE
 
 RULE = "one_engine"
@@ -27,6 +27,6 @@ def check(evidence: Evidence) -> Outcome:
         f"{busiest} does it all",
         f"{busiest} is active {active[busiest]:.0%}, {idlest} {active[idlest]:.0%}",
         f"both active {even:.0%}",
-        engine_gain(profile.engines, busiest, 1 - even / active[busiest]),
+        resource_gain(profile, busiest, busiest, 1 - even / active[busiest]),
         f"Move copies, casts and multiply-adds from {busiest} to {idlest} with engine=.",
     )

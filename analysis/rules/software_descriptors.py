@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from analysis.evidence import Evidence
-from analysis.rules.finding import CannotTell, Finding, Outcome, engine_gain
+from analysis.rules.finding import CannotTell, Finding, Outcome, resource_gain
 from analysis.rules.thresholds import SOFTWARE_DGE_NS, SOFTWARE_DGE_SHARE
 
 RULE = "software_descriptors"
@@ -27,6 +27,6 @@ def check(evidence: Evidence) -> Outcome:
         "launch; GpSimd "
         f"is active {active:.0%}",
         "descriptors made by hardware or ahead of time cost GpSimd nothing",
-        engine_gain(profile.engines, "gpsimd", min(1.0, share / active)),
+        resource_gain(profile, "dma_issue", "gpsimd", min(1.0, share / active)),
         "Use fewer, larger transfers, or dge_mode=hwdge where the address is not data-dependent.",
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from analysis.evidence import Evidence
-from analysis.rules.finding import CannotTell, Finding, Outcome, engine_gain
+from analysis.rules.finding import CannotTell, Finding, Outcome, resource_gain
 from analysis.rules.thresholds import TENSOR_MATTERS, TILE_MACS, UNDERFED_TILE
 
 RULE = "tensor_underfed"
@@ -32,7 +32,7 @@ def check(evidence: Evidence) -> Outcome:
         "the tensor engine "
         f"is active {active:.0%} for work of {ideal / 1e3:.3g} us at peak",
         "the same MACs at bfloat16 peak",
-        engine_gain(profile.engines, "tensor", saved),
+        resource_gain(profile, "tensor", "tensor", saved),
         "Make the large operand the moving one (up to 512 columns), or do a matrix-vector product on "
         "VectorE.",
     )

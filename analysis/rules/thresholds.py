@@ -81,6 +81,10 @@ QUEUE_BALANCE = 0.50
 # sentence.
 TABLE_LOAD_SHARE = 0.03
 
+# What a resource costs the launch (time saved were it ideal) that is worth a sentence: as much as two cores'
+# imbalance.
+COSTLY_SHARE = 0.10
+
 # Host and collectives, of the end-to-end time (XProf: input over 10 % of a step; collectives over 30 %,
 # lowered because a decoder layer of this model has two).
 HOST_SHARE = 0.10

@@ -6,7 +6,11 @@ from pathlib import Path
 
 import streamlit as st
 
+from analysis.ideal import costs
+from analysis.launches import like, profiled
+from analysis.source_files import short
 from app import launches, pieces, query, selection, source, style, words, zoom
+from app.charts.costs import costs_chart
 from app.charts.engines import where_time_goes
 from app.charts.sizes import transfer_sizes
 from app.charts.timeline import PIXELS, lanes_in, timeline
@@ -29,12 +33,12 @@ INSTRUCTION_COLUMNS = {
 
 def picked(view: View) -> tuple[Launch, Profile]:
     """The launch the URL names, else the one that takes most of the run's time."""
-    named = launches.profiled(view.run)
+    named = profiled(view.run)
     if not named:
         st.info("No launch of this run was profiled: its times are estimates.", icon=":material/info:")
         st.stop()
     asked = selection.asked("kernel")
-    found = launches.like(asked, named) if asked else None
+    found = like(asked, named) if asked else None
     if asked and found is None:
         st.warning(
             f"{view.run.label} has no launch {asked}; here is its longest.", icon=":material/link_off:"
@@ -107,7 +111,7 @@ def lines(view: View, profile: Profile) -> None:
             names,
             default=file,
             required=True,
-            format_func=lambda name: source.short(view.run, name),
+            format_func=lambda name: short(view.run, name),
             key=f"file_{profile.profile_id[:12]}",
             label_visibility="collapsed",
         )
@@ -127,6 +131,19 @@ def sizes(view: View, profile: Profile) -> None:
     style.draw(drawn, alt="Bytes moved by size of descriptor", key="sizes")
     if not profile.dma_transfers:
         st.caption("The profiler names no transfers here: every packet is one descriptor.")
+
+
+def holding(profile: Profile) -> None:
+    """What the launch would save were one resource ideal."""
+    found = costs(profile)
+    if not found:
+        return
+    st.markdown("##### What holds it up")
+    style.draw(costs_chart(found), alt="Time the launch would save were a resource to take none", key="costs")
+    st.caption(
+        "Simulated: the same program, list-scheduled again with one resource taking no time. Two that hold "
+        "it up together show little each."
+    )
 
 
 def variants(view: View, launch: Launch, profile: Profile) -> None:
@@ -153,6 +170,7 @@ with left:
 with right:
     pieces.show(launches.facts(launch, profile, query.facts(profile.target)))
     pieces.show(launches.cautions(profile, query.warnings(view.path, profile.profile_id)))
+holding(profile)
 over_time(view.path, profile)
 left, right = st.columns([3, 2], gap="medium")
 with left:

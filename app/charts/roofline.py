@@ -12,8 +12,8 @@ from analysis.roofline import RooflinePoint
 from app import style, words
 
 PHASE_COLOURS = {"prefill": "#8467d7", "decode": "#1f9d78", "kernel": "#c79a1b", "host": style.TOTAL}
-NAMED = 6
-PLACES = ("middle right", "top center", "bottom center", "middle left")
+# A name takes about this many decades of either axis; what would cover another's says its name when hovered.
+NAME_WIDTH, NAME_HEIGHT = 1.4, 0.35
 LARGEST_PIXELS = 46
 
 
@@ -50,15 +50,31 @@ def roofline(bubbles: Sequence[Bubble], height: int = 420) -> go.Figure:
         )
     )
     largest = sorted(bubbles, key=lambda bubble: bubble.share, reverse=True)
-    biggest = largest[0].share or 1.0
+    biggest, named = largest[0].share or 1.0, _legible(largest)
     for phase in dict.fromkeys(bubble.phase for bubble in bubbles):
         mine = [bubble for bubble in bubbles if bubble.phase == phase]
-        made.add_trace(_bubbles(mine, phase, largest[:NAMED], biggest))
+        made.add_trace(_bubbles(mine, phase, named, biggest))
     middle = math.sqrt(left * point.ridge)
     memory, tensor = words.number(point.memory_ceiling), words.number(point.tensor_ceiling)
     made.add_annotation(_note(middle, middle * point.memory_ceiling, f"HBM {memory} GB/s", "right"))
     made.add_annotation(_note(right, point.tensor_ceiling, f"tensor {tensor} MAC/ns", "right"))
     return made
+
+
+def _legible(bubbles: Sequence[Bubble]) -> list[Bubble]:
+    """Bubbles whose names cover no name before them."""
+    named: list[Bubble] = []
+    for bubble in bubbles:
+        if all(_apart(bubble.point, other.point) for other in named):
+            named.append(bubble)
+    return named
+
+
+def _apart(a: RooflinePoint, b: RooflinePoint) -> bool:
+    return (
+        abs(math.log10(a.intensity / b.intensity)) > NAME_WIDTH
+        or abs(math.log10(a.macs_per_ns / b.macs_per_ns)) > NAME_HEIGHT
+    )
 
 
 def _bubbles(bubbles: Sequence[Bubble], phase: str, named: Sequence[Bubble], biggest: float) -> go.Scatter:
@@ -70,7 +86,8 @@ def _bubbles(bubbles: Sequence[Bubble], phase: str, named: Sequence[Bubble], big
         name=phase,
         text=[bubble.name if bubble in named else "" for bubble in bubbles],
         textposition=[
-            PLACES[named.index(bubble) % len(PLACES)] if bubble in named else PLACES[0] for bubble in bubbles
+            "middle left" if bubble.point.intensity > bubble.point.ridge / 4 else "middle right"
+            for bubble in bubbles
         ],
         textfont={"size": 11},
         marker={

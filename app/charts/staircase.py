@@ -60,7 +60,7 @@ def staircase(
             "showgrid": False,
             "range": [-0.5, max(len(trials) - 0.5, 1.5)],
         },
-        y={"title": title, "rangemode": "tozero"},
+        y={"title": title, "range": [0, _top(trials, reference)]},
         showlegend=False,
     )
     made.add_traces([_steps(trials, higher_is_better), _points(trials, set(shown))])
@@ -72,6 +72,12 @@ def staircase(
             annotation_position="top left",
         )
     return made
+
+
+def _top(trials: Sequence[Trial], reference: tuple[float, str] | None) -> float:
+    """Where the axis ends: an interval that reaches beyond, as the host's may, would flatten the runs."""
+    values = [trial.value for trial in trials if trial.value is not None]
+    return 1.4 * max([*values, *([reference[0]] if reference else [])], default=1.0)
 
 
 def _steps(trials: Sequence[Trial], higher_is_better: bool) -> go.Scatter:

@@ -18,7 +18,7 @@ import pyarrow as pa
 from collectors.records import Profile
 from collectors.store.write import to_json
 
-FORMAT = 1
+FORMAT = 2
 DOCUMENT = "entry.json"
 
 
@@ -114,7 +114,7 @@ def _read(place: Path) -> Entry:
 
 def _plain(profile: Profile) -> dict[str, Any]:
     plain = {each.name: getattr(profile, each.name) for each in fields(profile) if each.name != "tables"}
-    return plain | {"engines": dict(profile.engines), "raw": dict(profile.raw)}
+    return plain | {name: dict(getattr(profile, name)) for name in ("engines", "raw", "ideal_ns")}
 
 
 def _write_table(path: Path, table: pa.Table) -> str:

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from collectors.arguments import data_hash
 from collectors.simulated import cache, identity
 from collectors.simulated.cache import Entry
-from simulator.api import KernelRef, Simulation, simulate
+from simulator.api import KernelRef, Simulation, idealised, simulate
 from simulator.errors import BadKernel, KernelRefused, SimulatorError, UnknownName
 
 Values = dict[str, Any]
@@ -249,7 +249,8 @@ def _entry(result: Simulation, kernel: str, data: str, verdict: Mapping[str, Any
     from collectors.simulated.tables import profile_of
 
     files = result.trace.files
-    profile = replace(profile_of(result, _profile_id(result, kernel, data)), kernel=kernel)
+    ideal = {name: round(time_ns) for name, time_ns in idealised(result).items()}
+    profile = replace(profile_of(result, _profile_id(result, kernel, data)), kernel=kernel, ideal_ns=ideal)
     return Entry(profile, files, verdict, tuple(result.trace.warnings))
 
 

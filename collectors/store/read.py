@@ -132,7 +132,8 @@ def _launch(row: Row) -> Launch:
 
 def _profile(row: Row) -> Profile:
     engines = {name: row[f"{name}_active"] for name in ENGINE_NAMES}
-    return Profile(**_pick(row, PROFILE_COLUMNS), engines=engines, raw=json.loads(row["raw"]))
+    documents = {name: json.loads(row[name]) for name in ("raw", "ideal_ns")}
+    return Profile(**_pick(row, PROFILE_COLUMNS), engines=engines, **documents)
 
 
 def table(connection: duckdb.DuckDBPyConnection, profile_id: str, name: str) -> pa.Table:

@@ -139,7 +139,8 @@ def _launch_row(run: Run, at: int) -> Row:
 
 def _profile_row(profile: Profile) -> Row:
     active = {f"{name}_active": profile.engines.get(name) for name in ENGINE_NAMES}
-    return _row(profile, PROFILE_COLUMNS) | active | {"raw": to_json(dict(profile.raw))}
+    documents = {"raw": to_json(dict(profile.raw)), "ideal_ns": to_json(dict(profile.ideal_ns))}
+    return _row(profile, PROFILE_COLUMNS) | active | documents
 
 
 def _details(run: Run, dropped: list[str]) -> dict[str, list[Row]]:
