@@ -8,18 +8,21 @@ import numpy as np
 import pytest
 
 from simulator.errors import KernelRefused
-from simulator.nki.storage import Storage
+from simulator.nki.initialised import is_written, mark_written
+from simulator.nki.isa.registers import VirtualRegister
+from simulator.nki.layout import packed
+from simulator.nki.storage import Storage, given
 from simulator.nki.surface import table
-from simulator.nki.tensor import NkiTensor, region_of
+from simulator.nki.tensor import NkiTensor, region_of, whole
 
 DOC = Path(__file__).parents[1] / "docs" / "nki-surface.md"
 
 
 def tensor(*shape: int, memory: str = "sbuf") -> NkiTensor:
     data = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
-    storage = Storage(data, memory, "t", filled=True, core=0)  # type: ignore[arg-type]
+    storage = given(data, memory, "t", core=0)  # type: ignore[arg-type]
     storage.id = 0
-    return NkiTensor(storage, data, memory)
+    return whole(storage, memory)
 
 
 def test_the_documented_surface_is_the_one_the_code_has() -> None:
@@ -35,6 +38,38 @@ def test_views_share_storage_and_name_the_same_elements_as_numpy() -> None:
     assert t.reshape_dim(1, (2, 3)).flatten_dims(1, 2).shape == (4, 6)
     assert t.permute((1, 0)).get_pattern() == [[1, 6], [6, 4]]
     assert not t.permute((1, 0)).is_contiguous()
+
+
+def test_a_remembered_form_depends_on_what_an_index_is_worth_and_on_its_type() -> None:
+    t, at = tensor(4, 6), VirtualRegister(1)
+    assert t[0:4, at:3].shape == (4, 2)
+    at.value = 2
+    assert np.array_equal(t[0:4, at:3].array, t.array[:, 2:3])
+    assert t[0:4, 0:2].shape == (4, 2)
+    with pytest.raises(TypeError):
+        t[0:4, 0:2.0]
+
+
+def test_a_reshape_that_would_copy_is_refused_and_one_of_another_size_is_an_error() -> None:
+    t = tensor(4, 6)
+    with pytest.raises(KernelRefused, match="would need a copy"):
+        t[0:4, 0:3].reshape((12,))
+    with pytest.raises(ValueError, match="24 elements"):
+        t.reshape((4, 7))
+    with pytest.raises(ValueError, match="24 elements"):
+        t.reshape((5, -1))
+
+
+def test_a_tensor_written_in_parts_is_written_where_its_parts_are() -> None:
+    storage = Storage(packed((4, 6), np.dtype(np.float32)), "sbuf", "t", core=0)
+    t = whole(storage, "sbuf")
+    assert not is_written(t[0:4, 0:2])
+    mark_written(t[0:4, 0:2])
+    assert is_written(t[0:2, 1:2])
+    assert not is_written(t[0:4, 1:3])
+    mark_written(t[0:4, 0:2])
+    mark_written(t[0:4, 2:6])
+    assert storage.filled
 
 
 def test_rearrange_splits_reorders_and_merges_by_name() -> None:

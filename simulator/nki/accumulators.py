@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from simulator.nki.isa.enums import reduce_cmd as Command
+from simulator.nki.layout import Array
 from simulator.nki.numerics import flat, store
 from simulator.nki.ops import Op
 from simulator.nki.rules import PARTITIONS, refuse
-from simulator.nki.storage import Array
 from simulator.nki.tensor import NkiTensor
 from simulator.nki.tracer import current
 

@@ -8,9 +8,10 @@ import numpy as np
 
 from simulator.nki import isa
 from simulator.nki.dtypes import dtype_of
+from simulator.nki.layout import Layout, packed
 from simulator.nki.rules import check_allocation
-from simulator.nki.storage import Storage
-from simulator.nki.tensor import NkiTensor
+from simulator.nki.storage import Storage, given
+from simulator.nki.tensor import NkiTensor, whole
 from simulator.nki.tracer import current, location
 
 sbuf, psum, hbm, private_hbm, shared_hbm = "sbuf", "psum", "private_hbm", "private_hbm", "shared_hbm"
@@ -26,29 +27,28 @@ def ndarray(
 ) -> NkiTensor:
     """A new tensor; the n-th `shared_hbm` tensor of a name is the same one for both cores of a pair."""
     program = current()
-    sizes = tuple(int(s) for s in shape)
+    sizes = tuple([int(s) for s in shape])
     kind = dtype_of(dtype)
     memory = MEMORY.get(buffer, "hbm")
-    check_allocation(memory, sizes, int(np.prod(sizes[1:], dtype=np.int64)) * kind.itemsize)
+    form = packed(sizes, kind)
+    check_allocation(memory, sizes, form.free * kind.itemsize)
     if buffer == shared_hbm:
-        storage = _shared(sizes, kind, name)
+        storage = _shared(form, name)
     else:
-        storage = Storage(np.zeros(sizes, kind), memory, name or memory, filled=False, core=program.core)
+        storage = Storage(form, memory, name or memory, core=program.core)
         storage.address = address
         storage.source = location(program.launch)
         program.launch.add_storage(storage)
-    return NkiTensor(storage, storage.data, buffer)
+    return whole(storage, buffer)
 
 
-def _shared(shape: tuple[int, ...], dtype: np.dtype[Any], name: str) -> Storage:
+def _shared(form: Layout, name: str) -> Storage:
     program = current()
     place = program.shared_count.get(name, 0)
     program.shared_count[name] = place + 1
     storage = program.launch.shared.get((name, place))
     if storage is None:
-        storage = Storage(
-            np.zeros(shape, dtype), "hbm", name or f"shared_hbm_{place}", filled=False, core=None
-        )
+        storage = Storage(form, "hbm", name or f"shared_hbm_{place}", core=None)
         storage.source = location(program.launch)
         program.launch.shared[name, place] = storage
         program.launch.add_storage(storage)
@@ -100,6 +100,6 @@ def shared_identity_matrix(n: int, dtype: Any = "uint8", dst: NkiTensor | None =
 
 def _constant(array: np.ndarray[Any, Any], memory: Any, buffer: str) -> NkiTensor:
     program = current()
-    storage = Storage(array, memory, "constant", filled=True, core=None if memory == "hbm" else program.core)
+    storage = given(array, memory, "constant", core=None if memory == "hbm" else program.core)
     program.launch.add_storage(storage)
-    return NkiTensor(storage, storage.data, buffer)
+    return whole(storage, buffer)

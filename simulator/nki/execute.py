@@ -18,8 +18,8 @@ from simulator.errors import BadKernel, KernelRefused, SimulatorError
 from simulator.expressions import made as made_of_names
 from simulator.nki.capacity import check_capacity
 from simulator.nki.returned import returned
-from simulator.nki.storage import Storage
-from simulator.nki.tensor import NkiTensor
+from simulator.nki.storage import given
+from simulator.nki.tensor import whole
 from simulator.nki.tracer import Launch, Program, set_current, unwritten_warnings
 from simulator.trace import FIRST_DIALECT, Trace
 
@@ -70,10 +70,10 @@ def _bound(launch: Launch, name: str, value: Any) -> Any:
     else:
         array = array.view()
         array.flags.writeable = False
-    storage = Storage(array, "hbm", name, filled=True, core=None)
+    storage = given(array, "hbm", name, core=None)
     storage.role = "input"
     launch.add_storage(storage)
-    return NkiTensor(storage, storage.data, "shared_hbm")
+    return whole(storage, "shared_hbm")
 
 
 def _run(launch: Launch, function: Callable[..., Any], bound: dict[str, Any]) -> list[Any]:

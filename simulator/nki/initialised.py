@@ -1,4 +1,8 @@
-"""Which elements of a tensor hold a value: nothing is kept once it is written whole, a mark each before."""
+"""Which elements of a tensor hold a value: nothing is kept once it is written whole.
+
+Most parts of a tensor are read as they were written, so the views written are kept, and a mark for each
+element only once another view is read.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from simulator.nki.storage import Scatter, Storage
+from simulator.nki.layout import Array
+from simulator.nki.storage import Scatter, Storage, View
 from simulator.nki.tensor import NkiTensor
 
 
@@ -15,67 +20,94 @@ def is_written(tensor: NkiTensor) -> bool:
     storage = tensor.storage
     if storage.filled:
         return True
-    if storage.marks is None:
-        return tensor.array.size == 0
+    view = (tensor.start, tensor.layout)
+    if view in storage.written:
+        return True
+    if not anything_written(storage):
+        return tensor.layout.size == 0
     if tensor.rows is not None:
         return _are_marked(storage, tensor.rows)
-    return bool(_marks_of(tensor).all())
+    written = bool(_marks_of(storage, marks(storage), view).all())
+    if written:
+        storage.written.add(view)
+    return written
+
+
+def anything_written(storage: Storage) -> bool:
+    """Whether any element of a tensor has been written."""
+    return storage.filled or storage.touched > 0
 
 
 def _are_marked(storage: Storage, rows: Scatter) -> bool:
     """Whether what an indirect view names inside the tensor was written; told for its own dtype only."""
-    if rows.flat.itemsize != storage.data.itemsize:
+    if rows.flat.itemsize != storage.layout.itemsize:
         return True
-    return bool(_all_marks(storage)[rows.cells[rows.inside]].all())
+    return bool(marks(storage)[rows.cells[rows.inside]].all())
 
 
 def mark_written(tensor: NkiTensor) -> None:
     """Every element of a view holds a value from now on."""
-    storage = tensor.storage
+    storage, layout = tensor.storage, tensor.layout
     if storage.filled or tensor.rows is not None:
         return
-    if tensor.array.size == storage.data.size:
-        storage.filled, storage.marks = True, None
-        return
-    _marks_of(tensor)[...] = True
-    _count(storage, tensor.array.size)
+    view = (tensor.start, layout)
+    if layout.size == storage.layout.size:
+        _fill(storage)
+    elif view not in storage.written:
+        storage.written.add(view)
+        storage.unmarked.append(view)
+        _count(storage, layout.size)
 
 
 def mark_cells(storage: Storage, cells: Any) -> None:
     """The elements at these flat indices hold a value from now on."""
     if storage.filled:
         return
-    _all_marks(storage)[cells] = True
+    marks(storage)[cells] = True
     _count(storage, cells.size)
 
 
 def missing(storage: Storage) -> int:
     """Elements that were never written."""
-    if storage.filled:
-        return 0
-    return int(storage.data.size - (0 if storage.marks is None else storage.marks.sum()))
+    return 0 if storage.filled else int(storage.layout.size - marks(storage).sum())
+
+
+def mark_all(storage: Storage, written: Array) -> None:
+    """The elements that are True in `written` hold a value from now on."""
+    if not storage.filled:
+        mark_cells(storage, np.flatnonzero(written))
+
+
+def _fill(storage: Storage) -> None:
+    storage.filled, storage.marks = True, None
+    storage.written.clear()
+    storage.unmarked.clear()
 
 
 def _count(storage: Storage, written: int) -> None:
     """Look whether the tensor is full only once enough elements were written for it to be."""
     storage.touched += written
-    if storage.touched >= storage.data.size and _all_marks(storage).all():
-        storage.filled, storage.marks = True, None
+    if storage.touched >= storage.layout.size and marks(storage).all():
+        _fill(storage)
 
 
-def _all_marks(storage: Storage) -> Any:
+def marks(storage: Storage) -> Array:
+    """For each element, in row-major order, whether it holds a value."""
+    if storage.filled:
+        return np.ones(storage.layout.size, dtype=np.bool_)
     if storage.marks is None:
-        storage.marks = np.zeros(storage.data.size, dtype=np.bool_)
+        storage.marks = np.zeros(storage.layout.size, dtype=np.bool_)
+    for view in storage.unmarked:
+        _marks_of(storage, storage.marks, view)[...] = True
+    storage.unmarked.clear()
     return storage.marks
 
 
-def _marks_of(tensor: NkiTensor) -> Any:
+def _marks_of(storage: Storage, marked: Array, view: View) -> Any:
     """The marks a view covers; a view as another dtype covers whole elements of the storage."""
-    storage, array = tensor.storage, tensor.array
-    marks = _all_marks(storage)
-    size = storage.data.itemsize
-    start = tensor.start
-    if array.itemsize != size:
-        return marks[start // size : -(-(start + array.nbytes) // size)]
-    strides = tuple([stride // size for stride in array.strides])
-    return np.ndarray(array.shape, np.bool_, marks, start // size, strides)
+    start, layout = view
+    size = storage.layout.itemsize
+    if layout.itemsize != size:
+        return marked[start // size : -(-(start + layout.nbytes) // size)]
+    strides = tuple([stride // size for stride in layout.strides])
+    return np.ndarray(layout.shape, np.bool_, marked, start // size, strides)

@@ -7,7 +7,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from simulator.nki.storage import Array
+from simulator.nki.layout import Array
 from simulator.nki.tensor import NkiTensor
 from simulator.nki.tracer import current
 
@@ -24,7 +24,7 @@ SATURATING = {
 
 def computing(*tensors: NkiTensor) -> bool:
     """Whether values are computed: always, or for integers alone (they may steer addresses) when timing."""
-    return current().launch.values or any(t.array.dtype.kind in "iub" for t in tensors)
+    return current().launch.values or any(t.layout.steers for t in tensors)
 
 
 def lift(array: Array) -> Array:

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from simulator.errors import BadKernel
-from simulator.nki.initialised import missing
+from simulator.nki.initialised import anything_written, mark_all, marks, missing
 from simulator.nki.tensor import NkiTensor
 from simulator.nki.tracer import Launch
 
@@ -37,7 +35,7 @@ def returned(launch: Launch, outcomes: Sequence[Any]) -> tuple[list[NkiTensor], 
         launch.tensors[tensor.storage.id].role = "output"
         unwritten = missing(tensor.storage)
         if unwritten:
-            size = tensor.storage.data.size
+            size = tensor.storage.layout.size
             warnings.append(f"{unwritten:,} of {size:,} elements of {tensor.name!r} were never written")
     return tensors, warnings
 
@@ -50,13 +48,10 @@ def _tensors(outcome: Any) -> list[NkiTensor]:
 def _joined(tensor: NkiTensor, other: NkiTensor) -> bool:
     """Bring what another core wrote to its own tensor into this one, where both are a core's own."""
     mine, its = tensor.storage, other.storage
-    if mine is its or mine.core is None or its.core is None or mine.data.shape != its.data.shape:
+    if mine is its or mine.core is None or its.core is None or mine.layout.shape != its.layout.shape:
         return False
-    written = np.ones(its.data.size, np.bool_) if its.filled else its.marks
-    if written is None:
-        return True
-    mine.data.reshape(-1)[written] = its.data.reshape(-1)[written]
-    if not mine.filled:
-        marks = written if mine.marks is None else mine.marks | written
-        mine.filled, mine.marks = bool(marks.all()), None if marks.all() else marks
+    if anything_written(its):
+        written = marks(its)
+        mine.data.reshape(-1)[written] = its.data.reshape(-1)[written]
+        mark_all(mine, written)
     return True

@@ -40,12 +40,12 @@ def check_partitions(call: str, *tensors: NkiTensor) -> None:
     """Start partition: 0 above 64 partitions, 0 or 64 above 32, else a multiple of 32 (SDK docs)."""
     for tensor in tensors:
         storage = tensor.storage
-        if storage.memory == "hbm" or not tensor.array.ndim:
+        if storage.memory == "hbm" or not tensor.layout.shape:
             continue
         start = tensor.start // (storage.row_bytes or 1)
         if start == 0:
             continue
-        count = tensor.array.shape[0]
+        count = tensor.layout.partitions
         step = 128 if count > 64 else 64 if count > 32 else 32
         if start % step:
             raise refuse(
@@ -57,9 +57,9 @@ def check_partitions(call: str, *tensors: NkiTensor) -> None:
 
 def check_same_size(call: str, *tensors: NkiTensor) -> None:
     """Every operand has as many elements as the first."""
-    size = tensors[0].array.size
+    size = tensors[0].layout.size
     for tensor in tensors[1:]:
-        if tensor.array.size != size:
+        if tensor.layout.size != size:
             shapes = " and ".join(str(t.shape) for t in tensors)
             raise refuse("shape", f"{call} is given shapes {shapes}", "make the element counts equal")
 
@@ -89,15 +89,15 @@ def check_matmul(
     target: str, dst: NkiTensor, stationary: NkiTensor, moving: NkiTensor
 ) -> tuple[int, int, int]:
     """Tile limits and memories of a matmul; returns (contracted rows, stationary columns, moving columns)."""
-    rows = stationary.array.shape[0]
-    columns, width = stationary.array.size // rows, moving.array.size // moving.array.shape[0]
-    if moving.array.shape[0] != rows:
+    rows = stationary.layout.partitions
+    columns, width = stationary.layout.free, moving.layout.free
+    if moving.layout.partitions != rows:
         raise refuse(
             "shape",
-            f"nc_matmul contracts {rows} stationary with {moving.array.shape[0]} moving partitions",
+            f"nc_matmul contracts {rows} stationary with {moving.layout.partitions} moving partitions",
             "give both the same number of partitions",
         )
-    most = MOVING_FREE.get(target, PSUM_PARTITION_BYTES // dst.array.itemsize)
+    most = MOVING_FREE.get(target, PSUM_PARTITION_BYTES // dst.layout.itemsize)
     if columns > STATIONARY_FREE or width > most:
         raise refuse(
             "tile-limit",
@@ -110,7 +110,7 @@ def check_matmul(
             "nc_matmul reads SBUF and writes PSUM only",
             "copy operands to SBUF, dst to nl.psum",
         )
-    if dst.array.size != columns * width:
+    if dst.layout.size != columns * width:
         raise refuse("shape", f"nc_matmul gives [{columns}, {width}] but dst is {dst.shape}", "fit dst to it")
     if target in MOVING_FREE:
         check_bank("nc_matmul", dst)
@@ -121,7 +121,7 @@ def check_bank(call: str, dst: NkiTensor) -> None:
     """One matmul writes within one 2 KiB PSUM bank."""
     storage = dst.storage
     start = dst.start % storage.row_bytes
-    used = dst.array.size // max(1, dst.array.shape[0]) * dst.array.itemsize
+    used = dst.layout.free * dst.layout.itemsize
     if start // PSUM_BANK_BYTES != (start + used - 1) // PSUM_BANK_BYTES:
         raise refuse(
             "psum-bank",

@@ -11,38 +11,52 @@ from typing import Any, Literal
 import numpy as np
 
 from simulator.errors import KernelRefused
-from simulator.trace import Memory
+from simulator.nki.layout import Array, Layout, layout, layout_of
+from simulator.trace import Memory, Region
 
-Array = np.ndarray[Any, Any]
+View = tuple[int, Layout]
+"""First byte in its storage, and form."""
 
 
 class Storage:
-    """The memory behind one allocation.
+    """The memory behind one allocation; `data` is made when something first computes with it.
 
-    `filled` once every element holds a value; until then `marks` are the elements that do (None: none), and
-    `touched` how many writes they took.
+    `filled` once every element holds a value; until then `written` are the views that were written whole, by
+    first byte and form, `marks` the elements that hold a value as far as `unmarked` views are not added yet,
+    and `touched` how many elements they took. `regions` remembers the boxes of views.
     """
 
     __slots__ = (
+        "_data",
+        "_raw",
         "address",
-        "base",
         "core",
-        "data",
         "filled",
         "id",
+        "layout",
         "marks",
         "memory",
         "name",
+        "regions",
         "role",
         "row_bytes",
         "rows",
         "source",
         "touched",
+        "unmarked",
+        "written",
     )
 
-    def __init__(self, data: Array, memory: Memory, name: str, *, filled: bool, core: int | None) -> None:
-        self.data = data
-        self.base: int = data.ctypes.data
+    def __init__(
+        self,
+        layout: Layout,
+        memory: Memory,
+        name: str,
+        *,
+        core: int | None,
+        data: Array | None = None,
+    ) -> None:
+        self.layout = layout
         self.memory: Memory = memory
         self.name = name
         self.core = core
@@ -51,14 +65,39 @@ class Storage:
         self.source = 0
         self.id = -1
         if memory == "hbm":
-            self.row_bytes = (data.shape[-1] if data.ndim else 1) * data.itemsize
-            self.rows = data.nbytes // self.row_bytes if self.row_bytes else 0
+            self.row_bytes = (layout.shape[-1] if layout.shape else 1) * layout.itemsize
+            self.rows = layout.nbytes // self.row_bytes if self.row_bytes else 0
         else:
-            self.rows = data.shape[0]
-            self.row_bytes = data.nbytes // self.rows if self.rows else 0
-        self.filled = filled
+            self.rows = layout.shape[0]
+            self.row_bytes = layout.nbytes // self.rows if self.rows else 0
+        self.filled = data is not None
+        self.written: set[View] = set()
+        self.unmarked: list[View] = []
         self.marks: Array | None = None
         self.touched = 0
+        self.regions: dict[View, Region] = {}
+        self._data = data
+        self._raw: Array | None = None
+
+    @property
+    def data(self) -> Array:
+        """The elements; zeros where nothing was written."""
+        if self._data is None:
+            self._data = np.zeros(self.layout.shape, self.layout.dtype)
+        return self._data
+
+    def view(self, start: int, layout: Layout) -> Array:
+        """The elements of a form that begins `start` bytes into the memory."""
+        if self._raw is None:
+            self._raw = self.data.reshape(-1).view(np.uint8)
+        return np.ndarray(
+            layout.shape, layout.dtype, self._raw if layout.size else None, start, layout.strides
+        )
+
+
+def given(data: Array, memory: Memory, name: str, core: int | None) -> Storage:
+    """The memory of an array that is there before the kernel runs."""
+    return Storage(layout_of(data), memory, name, core=core, data=data)
 
 
 class Scatter:
@@ -96,13 +135,12 @@ def byte_strides(
 
 def strided(
     storage: Storage, dtype: np.dtype[Any], start: int, shape: tuple[int, ...], strides: list[int]
-) -> Array | None:
-    """The view `start` bytes into the storage, or None where it leaves it."""
+) -> Layout | None:
+    """The form of a view `start` bytes into the storage, or None where it leaves it."""
     last = start + sum([(n - 1) * s for n, s in zip(shape, strides, strict=True)])
-    if start < 0 or last + dtype.itemsize > storage.data.nbytes:
+    if start < 0 or last + dtype.itemsize > storage.layout.nbytes:
         return None
-    raw = storage.data.reshape(-1).view(np.uint8)
-    return np.ndarray(shape, dtype, raw, start, strides)
+    return layout(shape, tuple(strides), dtype)
 
 
 def gathered(
@@ -124,7 +162,7 @@ def gathered(
     for stride, count in zip(strides[1:], shape[1:], strict=True):
         cells = cells[..., None] + np.arange(count) * stride
     rows = cells.reshape(shape[0], -1)
-    inside = (which >= 0) & (rows.max(axis=1) + dtype.itemsize <= storage.data.nbytes)
+    inside = (which >= 0) & (rows.max(axis=1) + dtype.itemsize <= storage.layout.nbytes)
     flat = storage.data.reshape(-1).view(np.uint8).view(dtype)
     kept = inside.reshape((-1,) + (1,) * (len(shape) - 1))
     return Scatter(np.where(kept, cells // dtype.itemsize, 0), inside, flat)

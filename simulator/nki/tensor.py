@@ -1,132 +1,146 @@
-"""Tensors as this machine holds them: NumPy views over storage, so that slicing one is slicing an array."""
+"""Tensors as this machine holds them: a storage, a first byte and a form; NumPy views where one computes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Callable, Sequence
+from math import prod
+from operator import index
 from typing import Any
 
 import numpy as np
 
 from simulator.errors import KernelRefused
 from simulator.nki.dtypes import dtype_of
-from simulator.nki.storage import (
-    Array,
-    Scatter,
-    Storage,
-    byte_strides,
-    gathered,
-    rearrangement,
-    strided,
-)
+from simulator.nki.layout import Array, Layout, packed
+from simulator.nki.storage import Scatter, Storage, byte_strides, gathered, rearrangement, strided
 from simulator.trace import Region
 
 
 class NkiTensor:
-    """A view of a storage.
+    """A view of a storage: the elements of a form that begins `start` bytes into it.
 
-    `dynamic` says the address came from data, and `steered` are the regions that data was read from.
+    `array` is that view of the storage's elements, made when first asked for. `dynamic` says the address came
+    from data, and `steered` are the regions that data was read from. `rows` is where an indirect view lies.
     """
 
-    __slots__ = ("_start", "array", "buffer", "dynamic", "region", "rows", "steered", "storage")
+    __slots__ = ("array", "buffer", "dynamic", "layout", "start", "steered", "storage")
+    array: Array
+    rows: Scatter | None = None
 
     def __init__(
         self,
         storage: Storage,
-        array: Array,
+        start: int,
+        layout: Layout,
         buffer: str,
         dynamic: bool = False,
         steered: tuple[Region, ...] = (),
     ) -> None:
         self.storage = storage
-        self.array = array
+        self.start = start
+        self.layout = layout
         self.buffer = buffer
         self.dynamic = dynamic
         self.steered = steered
-        self.rows: Scatter | None = None
-        self.region: Region | None = None
-        self._start = -1
 
-    @property
-    def start(self) -> int:
-        """Bytes from the storage's first to the view's first, worked out once."""
-        if self._start < 0:
-            self._start = self.array.ctypes.data - self.storage.base
-        return self._start
+    def __getattr__(self, name: str) -> Any:
+        """Make `array`, which is not there yet."""
+        if name != "array":
+            raise AttributeError(f"a tensor has no {name!r}", name=name, obj=self)
+        self.array = made = self._elements()
+        return made
+
+    def _elements(self) -> Array:
+        return self.storage.view(self.start, self.layout)
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Sizes of the view."""
-        shape: tuple[int, ...] = self.array.shape
-        return shape
+        return self.layout.shape
 
     @property
     def ndim(self) -> int:
         """Dimensions of the view."""
-        return self.array.ndim
+        return self.layout.ndim
 
     @property
     def size(self) -> int:
         """Elements of the view."""
-        return int(self.array.size)
+        return self.layout.size
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """Element type of the view."""
-        dtype: np.dtype[Any] = self.array.dtype
-        return dtype
+        return self.layout.dtype
 
     @property
     def strides(self) -> tuple[int, ...]:
         """Elements from one index of each dimension to the next."""
-        size = self.array.itemsize
-        return tuple([stride // size for stride in self.array.strides])
+        size = self.layout.itemsize
+        return tuple([stride // size for stride in self.layout.strides])
 
     @property
     def offset(self) -> int:
         """Elements from the storage's first to the view's first."""
-        return self.start // self.array.itemsize
+        return self.start // self.layout.itemsize
 
     @property
     def base_tensor(self) -> NkiTensor:
         """The whole allocation; no documented name, public MX kernels read it of a reinterpreted weight."""
-        return NkiTensor(self.storage, self.storage.data, self.buffer)
+        return whole(self.storage, self.buffer)
 
     @property
     def name(self) -> str:
         """Name of the allocation."""
         return self.storage.name
 
-    def _view(self, change: Any) -> NkiTensor:
-        return NkiTensor(self.storage, change(self.array), self.buffer, self.dynamic, self.steered)
+    def _at(self, placed: tuple[int, Layout]) -> NkiTensor:
+        offset, layout = placed
+        return NkiTensor(self.storage, self.start + offset, layout, self.buffer, self.dynamic, self.steered)
+
+    def changed(self, name: Any, change: Callable[[Array], Array]) -> NkiTensor:
+        """The view NumPy makes of this one by `change`, which `name` stands for."""
+        return self._at(self.layout.changed.get(name) or self.layout.change(name, change))
 
     def __getitem__(self, key: Any) -> NkiTensor:
-        if not isinstance(key, tuple):
+        if type(key) is not tuple:
             key = (key,)
-        _check_bounds(self, key)
+        parts = tuple(
+            [
+                (
+                    None if part.start is None else index(part.start),
+                    None if part.stop is None else index(part.stop),
+                    None if part.step is None else index(part.step),
+                )
+                if type(part) is slice
+                else (part if part is None or part is Ellipsis else index(part))
+                for part in key
+            ]
+        )
         on_chip = self.storage.memory != "hbm"
-        if on_chip and key and isinstance(key[0], int | np.integer):
-            key = (slice(key[0], key[0] + 1 or None), *key[1:])
-        part = self.array[(*key, ...)] if Ellipsis not in key else self.array[key]
-        while part.ndim < 1 + on_chip:
-            part = part[..., None]
-        return NkiTensor(self.storage, part, self.buffer, self.dynamic, self.steered)
+        placed = self.layout.changed.get((on_chip, parts))
+        if placed is None:
+            _check_bounds(self, parts)
+            placed = self.layout.change((on_chip, parts), lambda array: _part(array, parts, on_chip))
+        return self._at(placed)
 
     def reshape(self, shape: tuple[int, ...]) -> NkiTensor:
         """The same elements in row-major order under another shape."""
-        return self._view(lambda a: _reshaped(a, tuple(shape)))
+        sizes = tuple(shape)
+        return self.changed(("reshape", sizes), lambda a: _reshaped(a, sizes))
 
     def permute(self, dims: tuple[int, ...]) -> NkiTensor:
         """Dimensions in another order."""
-        return self._view(lambda a: a.transpose(dims))
+        order = tuple(dims)
+        return self.changed(("permute", order), lambda a: a.transpose(order))
 
     def expand_dim(self, dim: int) -> NkiTensor:
         """A dimension of size one at `dim`."""
-        return self._view(lambda a: np.expand_dims(a, dim))
+        return self.changed(("expand", dim), lambda a: np.expand_dims(a, dim))
 
     def squeeze_dim(self, dim: int) -> NkiTensor:
         """Without the dimension of size one at `dim`."""
-        return self._view(lambda a: np.squeeze(a, dim))
+        return self.changed(("squeeze", dim), lambda a: np.squeeze(a, dim))
 
     def slice(self, dim: int, start: int, end: int, step: int = 1) -> NkiTensor:
         """`start:end:step` of one dimension."""
@@ -168,17 +182,15 @@ class NkiTensor:
 
     def is_contiguous(self) -> bool:
         """Whether the view's elements lie one after the other."""
-        return bool(self.array.flags.c_contiguous)
+        return self.layout.run == self.layout.nbytes
 
     def get_pattern(self) -> list[list[int]]:
         """[[stride, count], ...] in elements."""
-        size = self.array.itemsize
-        return [[stride // size, n] for n, stride in zip(self.shape, self.array.strides, strict=True)]
+        return [[stride, n] for n, stride in zip(self.shape, self.strides, strict=True)]
 
     def broadcast(self, dim: int, size: int) -> NkiTensor:
         """`dim` (of size one) repeated `size` times with stride zero."""
-        shape = (*self.shape[:dim], size, *self.shape[dim + 1 :])
-        return self._view(lambda a: np.broadcast_to(a, shape))
+        return self.broadcast_to((*self.shape[:dim], size, *self.shape[dim + 1 :]))
 
     def indirect(self, index: NkiTensor, num_elem: int | None = None) -> NkiTensor:  # noqa: ARG002
         """Gathering or scattering along the free dimension, which no public kernel does yet: refused."""
@@ -190,7 +202,8 @@ class NkiTensor:
 
     def broadcast_to(self, shape: tuple[int, ...]) -> NkiTensor:
         """Dimensions of size one repeated to `shape`."""
-        return self._view(lambda a: np.broadcast_to(a, tuple(shape)))
+        sizes = tuple(shape)
+        return self.changed(("broadcast", sizes), lambda a: np.broadcast_to(a, sizes))
 
     def rearrange(
         self,
@@ -215,36 +228,54 @@ class NkiTensor:
 
         A view that leaves its tensor is refused where it is used: kernels form some they never use.
         """
-        kind = self.array.dtype if dtype is None else dtype_of(dtype)
-        row_bytes = self.array[:1].nbytes
+        kind = self.dtype if dtype is None else dtype_of(dtype)
+        row_bytes = self.layout.free * self.layout.itemsize
         strides = byte_strides(self.storage, pattern, kind.itemsize, row_bytes)
         start = self.start + (offset or 0) * kind.itemsize
-        step = int(np.prod(self.shape[indirect_dim + 1 :], dtype=np.int64)) * self.array.itemsize
+        step = int(np.prod(self.shape[indirect_dim + 1 :], dtype=np.int64)) * self.layout.itemsize
         steered, dynamic = self.steered, self.dynamic
         shape = tuple([int(count) for _, count in pattern])
         if vector_offset is not None:
             place = gathered(self.storage, kind, start, shape, strides, vector_offset.array, step)
-            view = NkiTensor(
-                self.storage, place.flat[place.cells], self.buffer, True, (region_of(vector_offset),)
-            )
-            view.rows = place
-            return view
+            steered = (region_of(vector_offset),)
+            return Indirect(self.storage, start, packed(shape, kind), self.buffer, place, steered)
         if scalar_offset is not None:
             start += _integer(scalar_offset) * step
             dynamic = True
             if isinstance(scalar_offset, NkiTensor):
                 steered = (*steered, region_of(scalar_offset))
-        array = strided(self.storage, kind, start, shape, strides)
-        if array is None:
+        found = strided(self.storage, kind, start, shape, strides)
+        if found is None:
             return Outside(self.storage, self.buffer, dynamic, steered)
-        return NkiTensor(self.storage, array, self.buffer, dynamic, steered)
+        return NkiTensor(self.storage, start, found, self.buffer, dynamic, steered)
 
     def view(self, dtype: Any) -> NkiTensor:
         """The same bytes as another dtype."""
         other = dtype_of(dtype)
-        return NkiTensor(self.storage, self.array.view(other), self.buffer, self.dynamic, self.steered)
+        return self.changed(("view", other), lambda a: a.view(other))
 
     reinterpret_cast = view
+
+
+class Indirect(NkiTensor):
+    """A view whose rows lie where data says."""
+
+    __slots__ = ("rows",)
+
+    def __init__(
+        self,
+        storage: Storage,
+        start: int,
+        layout: Layout,
+        buffer: str,
+        rows: Scatter,
+        steered: tuple[Region, ...],
+    ) -> None:
+        super().__init__(storage, start, layout, buffer, dynamic=True, steered=steered)
+        self.rows: Scatter = rows
+
+    def _elements(self) -> Array:
+        return self.rows.flat[self.rows.cells]
 
 
 class Outside(NkiTensor):
@@ -259,13 +290,9 @@ class Outside(NkiTensor):
         self.buffer = buffer
         self.dynamic = dynamic
         self.steered = steered
-        self.rows = None
-        self.region = None
-        self._start = -1
 
-    @property
-    def array(self) -> Array:  # type: ignore[override]
-        """There is none."""
+    def __getattr__(self, name: str) -> Any:
+        """It has no place and no form."""
         raise KernelRefused(
             f"the access pattern leaves tensor {self.storage.name!r}",
             "check offset, strides and counts",
@@ -273,22 +300,38 @@ class Outside(NkiTensor):
         )
 
 
+def whole(storage: Storage, buffer: str) -> NkiTensor:
+    """All of an allocation."""
+    return NkiTensor(storage, 0, storage.layout, buffer)
+
+
 def _integer(value: Any) -> int:
     """A number, a register's, or the one element of a tile."""
     return int(value.array.reshape(-1)[0]) if isinstance(value, NkiTensor) else int(value)
 
 
-def _check_bounds(tensor: NkiTensor, key: tuple[Any, ...]) -> None:
-    for size, part in zip(tensor.array.shape, key, strict=False):
-        if isinstance(part, slice):
-            stop = part.stop
+def _part(array: Array, parts: tuple[Any, ...], on_chip: bool) -> Array:
+    """What a key selects: on chip the partitions stay a dimension, and so does one free dimension."""
+    key = [slice(*part) if isinstance(part, tuple) else part for part in parts]
+    if on_chip and key and isinstance(key[0], int):
+        key[0] = slice(key[0], key[0] + 1 or None)
+    part = array[(*key, ...)] if Ellipsis not in key else array[tuple(key)]
+    while part.ndim < 1 + on_chip:
+        part = part[..., None]
+    return part
+
+
+def _check_bounds(tensor: NkiTensor, parts: tuple[Any, ...]) -> None:
+    for size, part in zip(tensor.shape, parts, strict=False):
+        if isinstance(part, tuple):
+            stop = part[1]
             if stop is not None and stop > size:
                 raise KernelRefused(
                     f"slice end {stop} is over {size} in tensor {tensor.name!r}",
                     "stay inside its shape",
                     rule="bounds",
                 )
-        elif isinstance(part, int | np.integer) and not -size <= part < size:
+        elif isinstance(part, int) and not -size <= part < size:
             raise KernelRefused(
                 f"index {part} is outside {size} in tensor {tensor.name!r}",
                 "stay inside its shape",
@@ -297,42 +340,25 @@ def _check_bounds(tensor: NkiTensor, key: tuple[Any, ...]) -> None:
 
 
 def _reshaped(array: Array, shape: tuple[int, ...]) -> Array:
-    view = array.reshape(shape)
-    if not np.shares_memory(view, array) and array.size:
+    known = prod([size for size in shape if size != -1])
+    if array.size != known and (-1 not in shape or not known or array.size % known):
+        raise ValueError(f"cannot reshape {array.size} elements into shape {shape}")
+    try:
+        return np.reshape(array, shape, copy=False)
+    except ValueError:
         raise KernelRefused(
             "a reshape of this strided view would need a copy", "reshape before slicing", rule="reshape"
-        )
-    return view
+        ) from None
 
 
 def region_of(tensor: NkiTensor) -> Region:
-    """The bounding box of a view, worked out once: exact unless the view is strided."""
-    if tensor.region is None:
-        tensor.region = _bounding_box(tensor)
-    return tensor.region
-
-
-def _bounding_box(tensor: NkiTensor) -> Region:
-    storage, array = tensor.storage, tensor.array
+    """The bounding box of a view: exact unless the view is strided."""
+    storage = tensor.storage
     if tensor.rows is not None:
         return Region(storage.id, 0, storage.rows, 0, storage.row_bytes)
-    box = _box(tensor.start, array.itemsize, array.shape, array.strides, storage.row_bytes)
-    return Region(storage.id, *box)
-
-
-@lru_cache(maxsize=4096)
-def _box(
-    start: int, itemsize: int, shape: tuple[int, ...], strides: tuple[int, ...], row_bytes: int
-) -> tuple[int, int, int, int]:
-    """(row0, row1, byte0, byte1) of a strided view that begins `start` bytes into its storage."""
-    rows = 0
-    inner = itemsize
-    for size, stride in zip(shape, strides, strict=True):
-        if stride >= row_bytes and stride % row_bytes == 0:
-            rows += (size - 1) * (stride // row_bytes)
-        else:
-            inner += (size - 1) * stride
-    row0, byte0 = divmod(start, row_bytes)
-    if byte0 + inner <= row_bytes:
-        return row0, row0 + rows + 1, byte0, byte0 + inner
-    return row0, (start + inner - 1) // row_bytes + rows + 1, 0, row_bytes
+    view = (tensor.start, tensor.layout)
+    found = storage.regions.get(view)
+    if found is None:
+        box = tensor.layout.box(tensor.start, storage.row_bytes)
+        found = storage.regions[view] = Region(storage.id, *box)
+    return found

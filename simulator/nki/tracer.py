@@ -8,8 +8,7 @@ from types import FrameType
 from typing import Any, cast
 
 from simulator.errors import KernelRefused, SimulatorError
-from simulator.nki.dtypes import name_of
-from simulator.nki.initialised import is_written, mark_written
+from simulator.nki.initialised import anything_written, is_written, mark_written
 from simulator.nki.storage import Storage
 from simulator.nki.tensor import NkiTensor, region_of
 from simulator.trace import Engine, Instruction, Source, Tensor, Transfer
@@ -46,8 +45,8 @@ class Launch:
                 storage.id,
                 storage.name,
                 storage.memory,
-                tuple(storage.data.shape),
-                storage.data.dtype.name,
+                storage.layout.shape,
+                storage.layout.dtype.name,
                 storage.rows,
                 storage.row_bytes,
                 storage.core,
@@ -203,7 +202,7 @@ def emit(
         opcode,
         partitions_of(dst or src),
         elements,
-        tuple([name_of(t.array.dtype) for t in (*dst, *src)]),
+        tuple([t.layout.name for t in (*dst, *src)]),
         tuple([t.storage.memory for t in (*dst, *src)]),
         reads,
         tuple([region_of(t) for t in dst]),
@@ -223,7 +222,7 @@ def emit(
 def _reads_unwritten(launch: Launch, call: str, tensor: NkiTensor) -> None:
     """Refuse to read a tensor nothing wrote; of one written in part the hardware reads what was there."""
     name = tensor.storage.name
-    if tensor.storage.marks is None:
+    if not anything_written(tensor.storage):
         raise KernelRefused(
             f"{call} reads {name!r}, which nothing was written to",
             "write the tile first (memset, dma_copy)",
@@ -245,10 +244,9 @@ def unwritten_warnings(launch: Launch) -> list[str]:
 
 def free_elements(tensor: NkiTensor) -> int:
     """Elements per partition."""
-    array = tensor.array
-    return array.size // array.shape[0] if array.ndim and array.shape[0] else int(array.size)
+    return tensor.layout.free
 
 
 def partitions_of(tensors: tuple[NkiTensor, ...]) -> int:
     """Partitions of the first tensor, 1 without one."""
-    return int(tensors[0].array.shape[0]) if tensors and tensors[0].array.ndim else 1
+    return tensors[0].layout.partitions if tensors else 1

@@ -136,6 +136,5 @@ def _spread(tile: Value, shape: Shape) -> Value:
     if tuple(tile.shape) == shape:
         return tile
     view = tile.read()
-    array = view.array.reshape((shape[0],) + (1,) * (len(shape) - view.ndim) + view.shape[1:])
-    spread = NkiTensor(view.storage, np.broadcast_to(array, shape), view.buffer)
-    return Tensor(spread)
+    rows = view.reshape((shape[0],) + (1,) * (len(shape) - view.ndim) + view.shape[1:])
+    return Tensor(rows.broadcast_to(shape))

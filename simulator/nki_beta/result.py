@@ -129,7 +129,7 @@ def release(view: NkiTensor) -> None:
     lent = state().lent.pop(view.storage.id, ())
     for reference in lent:
         result = reference()
-        if result is not None and np.may_share_memory(result.placed().array, view.array):
+        if result is not None and _overlap(result.placed(), view):
             result.move()
         elif result is not None:
             state().lent.setdefault(view.storage.id, []).append(reference)
@@ -184,12 +184,18 @@ def move(target: NkiTensor, source: NkiTensor) -> None:
 
 
 def _same(left: NkiTensor, right: NkiTensor) -> bool:
-    one, other = left.array, right.array
     return (
         left.storage is right.storage
-        and one.__array_interface__["data"] == other.__array_interface__["data"]
-        and one.strides == other.strides
+        and left.start == right.start
+        and left.layout.strides == right.layout.strides
     )
+
+
+def _overlap(left: NkiTensor, right: NkiTensor) -> bool:
+    """Whether the spans of bytes of two views meet."""
+    if left.storage is not right.storage:
+        return False
+    return left.start < right.start + right.layout.span and right.start < left.start + left.layout.span
 
 
 def accumulate(dst: Value, name: str, other: Any) -> None:

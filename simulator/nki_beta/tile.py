@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 
 from simulator.nki import isa as instructions
-from simulator.nki.initialised import is_written, mark_written
+from simulator.nki.initialised import anything_written, is_written, mark_written
+from simulator.nki.layout import layout
 from simulator.nki.rules import refuse
 from simulator.nki.tensor import NkiTensor
 from simulator.nki_beta.index import Box, Index, Shape
@@ -129,7 +129,7 @@ def cut(tensor: NkiTensor, box: Box | None) -> NkiTensor:
     """The positions of `box` of a view; a dimension of size one stands for every position."""
     if box is None:
         return tensor
-    shape = tensor.array.shape
+    shape = tensor.shape
     if len(box) != len(shape):
         box = (box[0], *((0, size) for size in shape[1:]))
     parts = tuple(
@@ -183,7 +183,7 @@ class Tensor(Value):
 
 def _readable(view: NkiTensor, zero: bool) -> NkiTensor:
     if zero and not is_written(view):
-        if view.storage.marks is None:
+        if not anything_written(view.storage):
             instructions.memset(dst=view, value=0)
         else:
             mark_written(view)
@@ -243,10 +243,10 @@ class Part(Value):
 
 def _strided(owner: NkiTensor, indices: tuple[Index, ...], box: Box) -> NkiTensor:
     """The view at these indices for the positions in `box`, inside the tensor's bounds."""
-    array = owner.array
+    form = owner.layout
     sizes = tuple(high - low for low, high in box)
     strides = [0] * len(box)
-    start = []
+    start = owner.start
     for axis, index in enumerate(indices):
         at = least = most = index.base
         for dim, step in enumerate(index.steps):
@@ -254,17 +254,16 @@ def _strided(owner: NkiTensor, indices: tuple[Index, ...], box: Box) -> NkiTenso
                 at += step * box[dim][0]
                 reach = step * (sizes[dim] - 1)
                 least, most = least + min(0, reach), most + max(0, reach)
-                strides[dim] += step * array.strides[axis]
+                strides[dim] += step * form.strides[axis]
         shift = at - index.base
-        if least + shift < 0 or most + shift >= array.shape[axis]:
+        if least + shift < 0 or most + shift >= form.shape[axis]:
             raise refuse(
                 "bounds",
-                f"an index reaches {least + shift} to {most + shift} of {array.shape[axis]} in tensor "
+                f"an index reaches {least + shift} to {most + shift} of {form.shape[axis]} in tensor "
                 f"{owner.name!r}",
                 "stay inside its shape, or trim the access with mask=",
             )
-        start.append(slice(at, at + 1))
+        start += at * form.strides[axis]
     if any(stride < 0 for stride in strides):
         raise refuse("index-step", "an index runs backwards", "use steps above zero")
-    view = as_strided(array[tuple(start)], sizes, strides)
-    return NkiTensor(owner.storage, view, owner.buffer)
+    return NkiTensor(owner.storage, start, layout(sizes, tuple(strides), form.dtype), owner.buffer)

@@ -92,7 +92,7 @@ def _activate(
         raise refuse(
             "activation-function", f"ScalarE has no table for {op!r}", "use VectorE, or a function it has"
         )
-    pointers = tuple(v for v in (bias, scale) if isinstance(v, NkiTensor))
+    pointers = tuple([v for v in (bias, scale) if isinstance(v, NkiTensor)])
     outputs = (dst,) if reduce_res is None else (dst, reduce_res)
     check_on_chip(call, *outputs, data, *pointers)
     check_partitions(call, *outputs, data)

@@ -117,10 +117,10 @@ def _emit(
 ) -> Handle:
     sides = (dst, *srcs)
     kept = min([float(t.rows.inside.mean()) for t in sides if t.rows is not None], default=1.0)
-    size = round(dst.array.nbytes * len(srcs) * kept)
-    run = 2 if transpose else max(1, min(_contiguous(side) for side in sides))
+    size = round(dst.layout.nbytes * len(srcs) * kept)
+    run = 2 if transpose else max(1, min([_contiguous(side) for side in sides]))
     descriptors = max(1, size // run) if not transpose else max(1, size // 512)
-    partitions = max((t.array.shape[0] for t in sides if t.storage.memory != "hbm"), default=0)
+    partitions = max([t.layout.partitions for t in sides if t.storage.memory != "hbm"], default=0)
     transfer = Transfer(
         size,
         descriptors,
@@ -140,18 +140,8 @@ def _emit(
 
 def _contiguous(tensor: NkiTensor) -> int:
     """Bytes of one contiguous run, the piece one descriptor moves; partitions are never contiguous."""
-    array = tensor.array
-    run: int = array.itemsize
-    dims = list(zip(array.shape, array.strides, strict=True))
-    if tensor.rows is not None or tensor.storage.memory != "hbm":
-        dims = dims[1:]
-    for size, stride in reversed(dims):
-        if size == 1:
-            continue
-        if stride != run:
-            break
-        run *= size
-    return run
+    in_rows = tensor.rows is not None or tensor.storage.memory != "hbm"
+    return tensor.layout.run_in_row if in_rows else tensor.layout.run
 
 
 def dma_transpose(
@@ -167,14 +157,14 @@ def dma_transpose(
 
     The DGE transposes 2-byte elements; of 4 bytes each is a descriptor of its own.
     """
-    size = src.array.itemsize
+    size = src.layout.itemsize
     if size not in (2, 4) or (size == 4 and src.rows is not None):
-        raise refuse("dma-transpose-dtype", f"dma_transpose of {src.array.dtype.name}", "use a 2-byte dtype")
+        raise refuse("dma-transpose-dtype", f"dma_transpose of {src.dtype.name}", "use a 2-byte dtype")
     check_same_size("dma_transpose", dst, src)
-    turned = src.array.transpose(tuple(axes) if axes is not None else TRANSPOSED[src.array.ndim])
+    order = tuple(axes) if axes is not None else TRANSPOSED[src.ndim]
     mode, trigger = _resolved(Dge.none if size == 4 else dge_mode, Engine.unknown, src.rows is not None)
     if computing(dst):
-        store(dst, turned)
+        store(dst, src.array.transpose(order))
     return _emit("dma_transpose", "DMA_TRANSPOSE", dst, (src,), mode, trigger, name, transpose=True)
 
 

@@ -27,13 +27,11 @@ def place(call: str, engine: Engine, default: str, allowed: tuple[str, ...], *op
 
 def tensors(*values: Any) -> tuple[NkiTensor, ...]:
     """Those operands that are tiles."""
-    return tuple(v for v in values if isinstance(v, NkiTensor))
+    return tuple([v for v in values if isinstance(v, NkiTensor)])
 
 
 def _contiguous(*tensors: NkiTensor) -> bool:
-    return all(
-        t.array.ndim < 2 or t.array.shape[-1] == 1 or t.array.strides[-1] == t.array.itemsize for t in tensors
-    )
+    return all(t.layout.unit_step for t in tensors)
 
 
 def apply(op: Op, left: Any, right: Any, reverse: bool = False) -> Any:
@@ -84,8 +82,9 @@ def tensor_tensor(
     name: str | None = None,
 ) -> Handle:
     """dst = data1 op data2; on GpSimd for integers and power unless an operand is in PSUM, else on vector."""
-    psum = any(t.storage.memory == "psum" for t in (dst, data1, data2))
-    integers = all(t.array.dtype in (np.int32, np.uint32) for t in (data1, data2)) and not op.bitwise
+    operands = (data1, data2)
+    psum = any(t.storage.memory == "psum" for t in (dst, *operands))
+    integers = all(t.layout.name in ("int32", "uint32") for t in operands) and not op.bitwise
     default = "gpsimd" if (integers or op.name == "power") and not psum else "vector"
     where = place("tensor_tensor", engine, default, ("vector", "gpsimd"), dst, data1, data2)
     check_same_size("tensor_tensor", data1, data2, dst)

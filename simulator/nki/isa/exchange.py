@@ -36,12 +36,12 @@ def sendrecv(
     if computing(dst):
         store(dst, sent[1 - program.core])
     by_gpsimd = dma_engine is DmaEngine.gpsimd_dma
-    run = src.array.nbytes // src.array.shape[0]
+    form = src.layout
     transfer = Transfer(
-        src.array.nbytes,
-        src.array.shape[0],
-        run,
-        src.array.shape[0],
+        form.nbytes,
+        form.partitions,
+        form.nbytes // form.partitions,
+        form.partitions,
         "sbuf",
         "sbuf",
         "swdge" if by_gpsimd else "none",

@@ -84,14 +84,14 @@ def _double_row(
     dst: NkiTensor, stationary: NkiTensor, moving: NkiTensor, accumulate: bool | None, name: str | None
 ) -> Handle:
     """fp8 at double rate: operands [K, 2, M] and [K, 2, N] contract 2 K rows."""
-    if stationary.array.itemsize != 1 or stationary.array.shape[1] != 2 or moving.array.shape[1] != 2:
+    if stationary.layout.itemsize != 1 or stationary.shape[1] != 2 or moving.shape[1] != 2:
         raise refuse("double-row", "double_row takes fp8 operands of shape [K, 2, free]", "drop perf_mode")
-    rows = stationary.array.shape[0]
+    rows = stationary.layout.partitions
     adds = accumulates(dst, accumulate)
     if computing(dst):
         left = lift(stationary.array).reshape(rows * 2, -1)
         into(dst, left.T @ lift(moving.array).reshape(rows * 2, -1), adds)
-    columns, width = stationary.array.size // rows // 2, moving.array.size // rows // 2
+    columns, width = stationary.layout.free // 2, moving.layout.size // rows // 2
     return emit(
         "nc_matmul",
         "MATMUL",
@@ -112,8 +112,7 @@ def nc_transpose(
     dst: NkiTensor, data: NkiTensor, engine: Engine = Engine.unknown, name: str | None = None
 ) -> Handle:
     """dst [F, P] = data [P, F] transposed: to [128, 128] on the tensor engine (PSUM), [32, 32] on vector."""
-    rows = data.array.shape[0]
-    columns = data.array.size // rows
+    rows, columns = data.layout.partitions, data.layout.free
     where = engine.name
     if where == "unknown":
         where = "vector" if rows <= 32 and columns <= 32 and dst.storage.memory == "sbuf" else "tensor"

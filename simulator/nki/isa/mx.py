@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from simulator.nki.isa.matmul import accumulates, into
+from simulator.nki.layout import Array
 from simulator.nki.mx import QUADRANT, SCALES_PER_QUADRANT, is_packed, quantized, scale_rows, scaled
 from simulator.nki.numerics import computing, flat
 from simulator.nki.rules import check_on_chip, check_partitions, refuse
-from simulator.nki.storage import Array
 from simulator.nki.tensor import NkiTensor
 from simulator.nki.tracer import Handle, current, emit, free_elements
 

@@ -41,12 +41,12 @@ def tensor_reduce(
     """Reduce free axes of data on vector."""
     place("tensor_reduce", Engine.vector, "vector", ("vector",), dst, data)
     axes = tuple(axis) if isinstance(axis, list | tuple) else (axis,)
-    if any(a % data.array.ndim == 0 for a in axes):
+    if any(a % data.ndim == 0 for a in axes):
         raise refuse(
             "reduce-axis", "tensor_reduce over the partition axis", "use tensor_partition_reduce or a matmul"
         )
-    left = data.array.size // math.prod(data.array.shape[a] for a in axes)
-    if dst.array.size != left:
+    left = data.size // math.prod([data.shape[a] for a in axes])
+    if dst.size != left:
         raise refuse(
             "reduce-axis",
             f"tensor_reduce of {data.shape} over axis {axis} gives {left} elements, and dst is {dst.shape}",
