@@ -39,7 +39,7 @@ def _ours() -> dict[str, ModuleType]:
 
 
 def _is_nki(name: str) -> bool:
-    return name.partition(".")[0] in ("nki", "neuronxcc")
+    return name.startswith(("nki", "neuronxcc")) and name.partition(".")[0] in ("nki", "neuronxcc")
 
 
 @contextlib.contextmanager
@@ -51,8 +51,9 @@ def nki_modules(forget: bool = True) -> Iterator[None]:
     """
     with lock:
         ours = _ours()
-        before = dict(sys.modules)
-        for name in [n for n in before if _is_nki(n)]:
+        before = set(sys.modules) if forget else set()
+        aside = {name: module for name, module in sys.modules.items() if _is_nki(name)}
+        for name in aside:
             del sys.modules[name]
         sys.modules.update(ours)
         try:
@@ -63,7 +64,7 @@ def nki_modules(forget: bool = True) -> Iterator[None]:
                 n for n in added if _uses_nki(sys.modules[n])
             ]:
                 sys.modules.pop(name, None)
-            sys.modules.update({n: m for n, m in before.items() if _is_nki(n)})
+            sys.modules.update(aside)
 
 
 def _uses_nki(module: ModuleType) -> bool:

@@ -6,6 +6,7 @@ times. Nothing here knows a cost.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -77,19 +78,16 @@ class Transfer:
     queue: str = ""
 
 
-@dataclass(slots=True)
-class Instruction:
-    """One instruction of one core, in program order.
+@dataclass(frozen=True, slots=True, eq=False)
+class Operation:
+    """What an instruction does, wherever its operands lie; equal instructions of a launch share one.
 
     `call` is the `nki.isa` name that issued it ("nc_matmul"); `opcode` is what Neuron Explorer prints for it
     ("MATMUL"). `elements` is the N of the documented cost formulas: free-dimension elements per partition of
     the (first) input. `dtypes` and `memories` name destination first, then operands. `engine` of a DMA is the
-    engine that triggers it, and `transfer` says what moves. Two instructions with the same `rendezvous` on
-    the two cores of a pair wait for each other.
+    engine that triggers it.
     """
 
-    index: int
-    core: int
     engine: Engine
     call: str
     opcode: str
@@ -97,16 +95,74 @@ class Instruction:
     elements: int
     dtypes: tuple[str, ...]
     memories: tuple[Memory, ...]
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    macs: int = 0
+
+
+@dataclass(slots=True)
+class Instruction:
+    """One instruction of one core, in program order: an operation on regions of memory.
+
+    `transfer` says what a DMA moves. Two instructions with the same `rendezvous` on the two cores of a pair
+    wait for each other.
+    """
+
+    index: int
+    core: int
+    operation: Operation
     reads: tuple[Region, ...]
     writes: tuple[Region, ...]
     source: int
-    attributes: dict[str, Any] = field(default_factory=dict)
-    macs: int = 0
     transfer: Transfer | None = None
     name: str | None = None
     after: tuple[int, ...] = ()
     rendezvous: int | None = None
     no_reorder: bool = False
+
+    @property
+    def engine(self) -> Engine:
+        """Where it runs."""
+        return self.operation.engine
+
+    @property
+    def call(self) -> str:
+        """Its name in `nki.isa`."""
+        return self.operation.call
+
+    @property
+    def opcode(self) -> str:
+        """Its name in Neuron Explorer."""
+        return self.operation.opcode
+
+    @property
+    def partitions(self) -> int:
+        """Partitions of its destination."""
+        return self.operation.partitions
+
+    @property
+    def elements(self) -> int:
+        """The N of the documented cost formulas."""
+        return self.operation.elements
+
+    @property
+    def dtypes(self) -> tuple[str, ...]:
+        """Of its destinations, then of its operands."""
+        return self.operation.dtypes
+
+    @property
+    def memories(self) -> tuple[Memory, ...]:
+        """Of its destinations, then of its operands."""
+        return self.operation.memories
+
+    @property
+    def attributes(self) -> Mapping[str, Any]:
+        """What else its cost depends on, by name."""
+        return self.operation.attributes
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates."""
+        return self.operation.macs
 
 
 class Source(NamedTuple):

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from simulator.trace import Dge, Engine, Instruction, Memory, Region, Source, Tensor, Trace, Transfer
+from simulator.trace import (
+    Dge,
+    Engine,
+    Instruction,
+    Memory,
+    Operation,
+    Region,
+    Source,
+    Tensor,
+    Trace,
+    Transfer,
+)
 
 
 class Kernel:
@@ -52,18 +63,20 @@ class Kernel:
         made = Instruction(
             index=len(self.cores[core]),
             core=core,
-            engine=engine,
-            call=call,
-            opcode=call.upper(),
-            partitions=partitions,
-            elements=elements,
-            dtypes=(dtype,) * len(where),
-            memories=memories,
+            operation=Operation(
+                engine=engine,
+                call=call,
+                opcode=call.upper(),
+                partitions=partitions,
+                elements=elements,
+                dtypes=(dtype,) * len(where),
+                memories=memories,
+                attributes=attributes,
+                macs=macs,
+            ),
             reads=tuple(where[len(writes) :]),
             writes=tuple(where[: len(writes)]),
             source=0,
-            attributes=attributes,
-            macs=macs,
             transfer=transfer,
             after=after,
             rendezvous=rendezvous,

@@ -35,7 +35,12 @@ def _open(instruction: Instruction) -> bool:
 
 def _placed(instruction: Instruction, busy: dict[Engine, float], costs: CostTable) -> Instruction:
     """The copy on the engine that would be done with it first, whose time it then takes."""
-    ends = {name: busy[name] + costs(replace(instruction, engine=name)).issue_ns for name in CHOICES}
+    choices = {name: _on(instruction, name) for name in CHOICES}
+    ends = {name: busy[name] + costs(choice).issue_ns for name, choice in choices.items()}
     chosen = min(CHOICES, key=lambda name: ends[name])
     busy[chosen] = ends[chosen]
-    return replace(instruction, engine=chosen)
+    return choices[chosen]
+
+
+def _on(instruction: Instruction, engine: Engine) -> Instruction:
+    return replace(instruction, operation=replace(instruction.operation, engine=engine))

@@ -83,7 +83,7 @@ def _joined(copies: list[Instruction]) -> Instruction:
     first, last = copies[0], copies[-1]
     return replace(
         last,
-        elements=sum(copy.elements for copy in copies),
+        operation=replace(last.operation, elements=sum(copy.elements for copy in copies)),
         reads=tuple(region for copy in copies for region in copy.reads),
         writes=(last.writes[0]._replace(byte0=first.writes[0].byte0),),
     )

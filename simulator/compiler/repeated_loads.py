@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from simulator.machine.facts import machine
-from simulator.nki.capacity import peak_of
+from simulator.nki.capacity import peak_of, uses_of
 from simulator.trace import Instruction, Region, Tensor, Trace
 
 Key = tuple[Region, tuple[int, ...], str]
@@ -90,7 +90,7 @@ def _load(
 def _room(trace: Trace, core: Sequence[Instruction], tiles: set[int]) -> int:
     """Bytes per partition that the program's other tensors leave."""
     others = [replace(t, bytes_per_row=0) if t.id in tiles else t for t in trace.tensors]
-    return int(machine(trace.target).onchip.sbuf_partition_bytes) - peak_of(core, others, "sbuf")[0]
+    return int(machine(trace.target).onchip.sbuf_partition_bytes) - peak_of(uses_of(core), others, "sbuf")[0]
 
 
 def _renumbered(left: Sequence[Instruction], same: dict[int, int]) -> list[Instruction]:

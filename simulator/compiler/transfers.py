@@ -32,7 +32,8 @@ def _placed(instruction: Instruction, own: set[int]) -> Instruction:
         return instruction
     engine: Engine = "scalar" if stores else "sync"
     queue = f"q{engine.capitalize()}DynamicHW"
-    return replace(instruction, engine=engine, transfer=replace(transfer, dge="hwdge", queue=queue))
+    operation = replace(instruction.operation, engine=engine)
+    return replace(instruction, operation=operation, transfer=replace(transfer, dge="hwdge", queue=queue))
 
 
 @dataclass(slots=True)
@@ -96,7 +97,7 @@ def _one(group: _Group) -> Instruction:
     )
     return replace(
         first,
-        elements=first.elements * len(group.loads),
+        operation=replace(first.operation, elements=first.elements * len(group.loads)),
         reads=tuple(r for load in group.loads for r in load.reads),
         writes=tuple(w for load in group.loads for w in load.writes),
         transfer=whole,

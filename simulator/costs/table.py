@@ -11,7 +11,7 @@ from simulator.costs.sequencer import sequencer_cost
 from simulator.costs.tensor import tensor_cost
 from simulator.costs.vector import vector_cost
 from simulator.machine.facts import Machine
-from simulator.trace import Instruction
+from simulator.trace import Instruction, Operation
 
 _BY_ENGINE: dict[str, Callable[[Machine, Instruction], Cost]] = {
     "tensor": tensor_cost,
@@ -34,24 +34,12 @@ class CostTable:
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
-        self._known: dict[object, Cost] = {}
+        self._known: dict[Operation, Cost] = {}
 
     def __call__(self, instruction: Instruction) -> Cost:
         """The cost of one instruction that is not a transfer."""
-        named = instruction.attributes
-        key = (
-            instruction.call,
-            instruction.engine,
-            instruction.elements,
-            instruction.partitions,
-            instruction.dtypes,
-            instruction.memories,
-            tuple(named.items()) if named else (),
-        )
-        try:
-            found = self._known.get(key)
-        except TypeError:
-            return cost(self._machine, instruction)
+        operation = instruction.operation
+        found = self._known.get(operation)
         if found is None:
-            found = self._known[key] = cost(self._machine, instruction)
+            found = self._known[operation] = cost(self._machine, instruction)
         return found

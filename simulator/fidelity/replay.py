@@ -14,7 +14,18 @@ from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
-from simulator.trace import Dge, Engine, Instruction, Memory, Region, Source, Tensor, Trace, Transfer
+from simulator.trace import (
+    Dge,
+    Engine,
+    Instruction,
+    Memory,
+    Operation,
+    Region,
+    Source,
+    Tensor,
+    Trace,
+    Transfer,
+)
 
 Row = Mapping[str, Any]
 
@@ -179,17 +190,19 @@ class _Builder:
             Instruction(
                 index=len(core),
                 core=0,
-                engine=_ENGINES[row["label"]],
-                call=call,
-                opcode=row["opcode"],
-                partitions=128,
-                elements=elements,
-                dtypes=dtypes,
-                memories=tuple(_memory(r) for r in (*writes, *reads)),
+                operation=Operation(
+                    engine=_ENGINES[row["label"]],
+                    call=call,
+                    opcode=row["opcode"],
+                    partitions=128,
+                    elements=elements,
+                    dtypes=dtypes,
+                    memories=tuple(_memory(r) for r in (*writes, *reads)),
+                    attributes=attributes or {},
+                ),
                 reads=reads,
                 writes=writes,
                 source=0,
-                attributes=attributes or {},
                 transfer=transfer,
             )
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from simulator.errors import KernelRefused
 from simulator.machine.facts import machine
@@ -20,39 +21,56 @@ def check_capacity(trace: Trace, *, may_spill: bool = False) -> None:
         "psum": int(onchip.psum_banks * onchip.psum_bank_bytes),
     }
     for instructions in trace.cores:
+        uses = uses_of(instructions)
         for memory, limit in limits.items():
-            peak, index = peak_of(instructions, trace.tensors, memory)
+            peak, index = peak_of(uses, trace.tensors, memory)
             if peak > limit and may_spill:
                 trace.warnings.append(_spilled(trace, instructions[index], memory, peak, limit))
             elif peak > limit:
                 raise _refusal(trace, instructions[index], memory, peak, limit)
 
 
-def peak_of(instructions: Sequence[Instruction], tensors: Sequence[Tensor], memory: str) -> tuple[int, int]:
-    """(largest live bytes per partition, index of the instruction that reaches it).
+@dataclass(frozen=True, slots=True)
+class Uses:
+    """Index of the first and of the last instruction that uses each tensor of a program.
 
-    A tensor lives from its first to its last use, and loading it is no use: a compiler moves loads down to
-    what needs them. Tensors at an author's address overlap as the author says, so they count once, by the
-    highest byte they reach.
+    Loading a tensor is no first use: a compiler moves loads down to what needs them.
     """
+
+    first: dict[int, int]
+    last: dict[int, int]
+
+
+def uses_of(instructions: Sequence[Instruction]) -> Uses:
+    """The uses of a core's program."""
     first: dict[int, int] = {}
     last: dict[int, int] = {}
     loaded: dict[int, int] = {}
-    wanted = [t.memory == memory for t in tensors]
-    for instruction in instructions:
+    for index, instruction in enumerate(instructions):
+        for region in instruction.reads:
+            tensor = region[0]
+            last[tensor] = index
+            if tensor not in first:
+                first[tensor] = index
         begun = first if instruction.transfer is None else loaded
-        for uses, regions in ((first, instruction.reads), (begun, instruction.writes)):
-            for region in regions:
-                if wanted[region.tensor]:
-                    uses.setdefault(region.tensor, instruction.index)
-                    last[region.tensor] = instruction.index
-    first = loaded | first
-    fixed = max(
-        (t.address[1] + t.bytes_per_row for t in tensors if t.id in first and t.address is not None),
-        default=0,
-    )
-    changes = [(i, tensors[t].bytes_per_row) for t, i in first.items() if tensors[t].address is None]
-    changes += [(i + 1, -tensors[t].bytes_per_row) for t, i in last.items() if tensors[t].address is None]
+        for region in instruction.writes:
+            tensor = region[0]
+            last[tensor] = index
+            if tensor not in begun:
+                begun[tensor] = index
+    return Uses(loaded | first, last)
+
+
+def peak_of(uses: Uses, tensors: Sequence[Tensor], memory: str) -> tuple[int, int]:
+    """(largest live bytes per partition, index of the instruction that reaches it).
+
+    A tensor lives from its first to its last use. Tensors at an author's address overlap as the author says,
+    so they count once, by the highest byte they reach.
+    """
+    there = [tensors[t] for t in uses.first if tensors[t].memory == memory]
+    fixed = max((t.address[1] + t.bytes_per_row for t in there if t.address is not None), default=0)
+    changes = [(uses.first[t.id], t.bytes_per_row) for t in there if t.address is None]
+    changes += [(uses.last[t.id] + 1, -t.bytes_per_row) for t in there if t.address is None]
     peak, where, live = fixed, 0, fixed
     for index, change in sorted(changes):
         live += change

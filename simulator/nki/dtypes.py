@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import ml_dtypes
@@ -30,15 +31,15 @@ DTYPES |= {
 }
 
 
-_names: dict[np.dtype[Any], str] = {}
+@cache
+def numpy_name(dtype: np.dtype[Any]) -> str:
+    """`dtype.name`, which NumPy works out anew each time, remembered."""
+    return dtype.name
 
 
 def name_of(dtype: np.dtype[Any]) -> str:
-    """`dtype.name`, which NumPy works out anew each time, remembered."""
-    name = _names.get(dtype)
-    if name is None:
-        name = _names[dtype] = dtype.names[0] if dtype.names else dtype.name
-    return name
+    """The name of NKI: of four MX elements in one, theirs."""
+    return dtype.names[0] if dtype.names else numpy_name(dtype)
 
 
 def dtype_of(value: Any) -> np.dtype[Any]:

@@ -21,10 +21,8 @@ from simulator.nki.returned import returned
 from simulator.nki.storage import given
 from simulator.nki.tensor import whole
 from simulator.nki.tracer import Launch, Program, set_current, unwritten_warnings
+from simulator.pause import collector_paused
 from simulator.trace import FIRST_DIALECT, Trace
-
-SHARED_INPUT_BYTES = 64 << 20
-"""Inputs above this are not copied before the kernel runs, and may not be written by it."""
 
 
 def execute(
@@ -51,7 +49,7 @@ def execute(
     function = getattr(made, "func", made)
     launch = Launch(target, lnc, values=values, record=record)
     bound = {name: _bound(launch, name, value) for name, value in arguments.items()}
-    with nki_modules(forget=False), contextlib.redirect_stdout(sys.stderr):
+    with nki_modules(forget=False), contextlib.redirect_stdout(sys.stderr), collector_paused():
         bound = made_of_names(bound, getattr(function, "__globals__", {}))
         outcomes = _run(launch, function, bound)
     trace = _trace(launch, function, outcomes)
@@ -64,13 +62,7 @@ def execute(
 def _bound(launch: Launch, name: str, value: Any) -> Any:
     if not isinstance(value, np.ndarray):
         return value
-    array = np.ascontiguousarray(value)
-    if array.nbytes <= SHARED_INPUT_BYTES:
-        array = array.copy()
-    else:
-        array = array.view()
-        array.flags.writeable = False
-    storage = given(array, "hbm", name, core=None)
+    storage = given(np.ascontiguousarray(value), "hbm", name, core=None)
     storage.role = "input"
     launch.add_storage(storage)
     return whole(storage, "shared_hbm")

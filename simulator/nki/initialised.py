@@ -29,7 +29,7 @@ def is_written(tensor: NkiTensor) -> bool:
         return _are_marked(storage, tensor.rows)
     written = bool(_marks_of(storage, marks(storage), view).all())
     if written:
-        storage.written.add(view)
+        storage.written[view] = True
     return written
 
 
@@ -54,8 +54,7 @@ def mark_written(tensor: NkiTensor) -> None:
     if layout.size == storage.layout.size:
         _fill(storage)
     elif view not in storage.written:
-        storage.written.add(view)
-        storage.unmarked.append(view)
+        storage.written[view] = False
         _count(storage, layout.size)
 
 
@@ -81,7 +80,6 @@ def mark_all(storage: Storage, written: Array) -> None:
 def _fill(storage: Storage) -> None:
     storage.filled, storage.marks = True, None
     storage.written.clear()
-    storage.unmarked.clear()
 
 
 def _count(storage: Storage, written: int) -> None:
@@ -97,9 +95,9 @@ def marks(storage: Storage) -> Array:
         return np.ones(storage.layout.size, dtype=np.bool_)
     if storage.marks is None:
         storage.marks = np.zeros(storage.layout.size, dtype=np.bool_)
-    for view in storage.unmarked:
+    for view in [view for view, marked in storage.written.items() if not marked]:
         _marks_of(storage, storage.marks, view)[...] = True
-    storage.unmarked.clear()
+        storage.written[view] = True
     return storage.marks
 
 

@@ -40,11 +40,9 @@ def check_partitions(call: str, *tensors: NkiTensor) -> None:
     """Start partition: 0 above 64 partitions, 0 or 64 above 32, else a multiple of 32 (SDK docs)."""
     for tensor in tensors:
         storage = tensor.storage
-        if storage.memory == "hbm" or not tensor.layout.shape:
+        if tensor.start < storage.row_bytes or storage.memory == "hbm":
             continue
         start = tensor.start // (storage.row_bytes or 1)
-        if start == 0:
-            continue
         count = tensor.layout.partitions
         step = 128 if count > 64 else 64 if count > 32 else 32
         if start % step:

@@ -14,20 +14,24 @@ from simulator.errors import KernelRefused
 from simulator.nki.layout import Array, Layout, layout, layout_of
 from simulator.trace import Memory, Region
 
+SHARED_BYTES = 64 << 20
+"""Arrays above this are not copied when a kernel uses them, and may not be written by it."""
 View = tuple[int, Layout]
 """First byte in its storage, and form."""
 
 
 class Storage:
-    """The memory behind one allocation; `data` is made when something first computes with it.
+    """The memory behind one allocation; `data` is made, or copied of an array that was there
+    before the kernel runs, when something first computes with it.
 
-    `filled` once every element holds a value; until then `written` are the views that were written whole, by
-    first byte and form, `marks` the elements that hold a value as far as `unmarked` views are not added yet,
-    and `touched` how many elements they took. `regions` remembers the boxes of views.
+    `filled` once every element holds a value; until then `written` are the views that were written whole and
+    whether `marks`, of every element, has them, and `touched` is how many elements were written. `regions`
+    remembers the boxes of views.
     """
 
     __slots__ = (
         "_data",
+        "_given",
         "_raw",
         "address",
         "core",
@@ -43,7 +47,6 @@ class Storage:
         "rows",
         "source",
         "touched",
-        "unmarked",
         "written",
     )
 
@@ -54,7 +57,7 @@ class Storage:
         name: str,
         *,
         core: int | None,
-        data: Array | None = None,
+        given: Array | None = None,
     ) -> None:
         self.layout = layout
         self.memory: Memory = memory
@@ -70,20 +73,26 @@ class Storage:
         else:
             self.rows = layout.shape[0]
             self.row_bytes = layout.nbytes // self.rows if self.rows else 0
-        self.filled = data is not None
-        self.written: set[View] = set()
-        self.unmarked: list[View] = []
+        self.filled = given is not None
+        self.written: dict[View, bool] = {}
         self.marks: Array | None = None
         self.touched = 0
         self.regions: dict[View, Region] = {}
-        self._data = data
+        self._given = given
+        self._data: Array | None = None
         self._raw: Array | None = None
 
     @property
     def data(self) -> Array:
-        """The elements; zeros where nothing was written."""
+        """The elements: a copy of what was given, zeros where nothing was."""
         if self._data is None:
-            self._data = np.zeros(self.layout.shape, self.layout.dtype)
+            if self._given is None:
+                self._data = np.zeros(self.layout.shape, self.layout.dtype)
+            elif self._given.nbytes <= SHARED_BYTES:
+                self._data = self._given.copy()
+            else:
+                self._data = self._given.view()
+                self._data.flags.writeable = False
         return self._data
 
     def view(self, start: int, layout: Layout) -> Array:
@@ -97,7 +106,7 @@ class Storage:
 
 def given(data: Array, memory: Memory, name: str, core: int | None) -> Storage:
     """The memory of an array that is there before the kernel runs."""
-    return Storage(layout_of(data), memory, name, core=core, data=data)
+    return Storage(layout_of(data), memory, name, core=core, given=data)
 
 
 class Scatter:

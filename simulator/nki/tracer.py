@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import sys
 import threading
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any, cast
 
 from simulator.errors import KernelRefused, SimulatorError
+from simulator.nki.dtypes import numpy_name
 from simulator.nki.initialised import anything_written, is_written, mark_written
 from simulator.nki.storage import Storage
 from simulator.nki.tensor import NkiTensor, region_of
-from simulator.trace import Engine, Instruction, Source, Tensor, Transfer
+from simulator.trace import Engine, Instruction, Operation, Source, Tensor, Transfer
 
 
 class Launch:
@@ -28,7 +29,8 @@ class Launch:
         self.cores: list[list[Instruction]] = [[] for _ in range(lnc)]
         self.tensors: list[Tensor] = []
         self.sources: list[Source] = []
-        self.source_ids: dict[tuple[Any, int], int] = {}
+        self.operations: dict[tuple[Any, ...], Operation] = {}
+        self.lines = Lines(self.sources)
         self.shared: dict[tuple[str, int], Storage] = {}
         self.handover = Handover(lnc)
         self.steering: set[str] = set()
@@ -46,7 +48,7 @@ class Launch:
                 storage.name,
                 storage.memory,
                 storage.layout.shape,
-                storage.layout.dtype.name,
+                numpy_name(storage.layout.dtype),
                 storage.rows,
                 storage.row_bytes,
                 storage.core,
@@ -55,6 +57,35 @@ class Launch:
                 storage.source,
             )
         )
+
+
+class Lines:
+    """The source lines of a launch, numbered as they come.
+
+    Python works a line number out from the place in the code each time it is asked; here once for a place.
+    """
+
+    def __init__(self, sources: list[Source]) -> None:
+        self._sources = sources
+        self._numbers: dict[tuple[CodeType, int], int] = {}
+        self._places: dict[tuple[int, int], int] = {}
+        self._codes: list[CodeType] = []
+
+    def index(self, frame: FrameType) -> int:
+        """The number of the line a frame is at."""
+        place = (id(frame.f_code), frame.f_lasti)
+        found = self._places.get(place)
+        if found is None:
+            found = self._places[place] = self._number(frame.f_code, frame.f_lineno)
+        return found
+
+    def _number(self, code: CodeType, line: int) -> int:
+        found = self._numbers.get((code, line))
+        if found is None:
+            found = self._numbers[code, line] = len(self._sources)
+            self._sources.append(Source(code.co_filename, line, code.co_name))
+        self._codes.append(code)  # as long as it lives its id is its own
+        return found
 
 
 class Handover:
@@ -142,14 +173,7 @@ def location(launch: Launch) -> int:
     frame: FrameType | None = sys._getframe(2)
     while frame is not None and frame.f_globals.get("__name__", "").startswith(_HERE):
         frame = frame.f_back
-    if frame is None:
-        return 0
-    key = (frame.f_code, frame.f_lineno)
-    found = launch.source_ids.get(key)
-    if found is None:
-        found = launch.source_ids[key] = len(launch.sources)
-        launch.sources.append(Source(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name))
-    return found
+    return 0 if frame is None else launch.lines.index(frame)
 
 
 class Handle:
@@ -166,6 +190,9 @@ class Handle:
             mine = tuple(p.instruction.index for p in producers if p.instruction is not None)
             self.instruction.after += mine
         return self
+
+
+NOT_RECORDED = Handle(None)
 
 
 def emit(
@@ -189,26 +216,36 @@ def emit(
         if not tensor.storage.filled and not is_written(tensor):
             _reads_unwritten(launch, call, tensor)
     for tensor in dst:
-        mark_written(tensor)
+        if not tensor.storage.filled:
+            mark_written(tensor)
     if not launch.record:
-        return Handle(None)
+        return NOT_RECORDED
+    operands = dst + src
+    kind: Any = [t.layout for t in operands]
+    kind += [t.storage.memory for t in operands]
+    kind = (call, opcode, engine, elements, macs, *kind, *attributes, *attributes.values())
+    operation = launch.operations.get(kind)
+    if operation is None:
+        operation = launch.operations[kind] = Operation(
+            cast(Engine, engine),
+            call,
+            opcode,
+            operands[0].layout.partitions if operands else 1,
+            elements,
+            tuple([t.layout.name for t in operands]),
+            tuple([t.storage.memory for t in operands]),
+            attributes,
+            macs,
+        )
+    steered = [region for t in src + dst if t.steered for region in t.steered]
     instructions = launch.cores[program.core]
-    reads = tuple([region_of(t) for t in src]) + tuple([r for t in (*src, *dst) for r in t.steered])
     instruction = Instruction(
         len(instructions),
         program.core,
-        cast(Engine, engine),
-        call,
-        opcode,
-        partitions_of(dst or src),
-        elements,
-        tuple([t.layout.name for t in (*dst, *src)]),
-        tuple([t.storage.memory for t in (*dst, *src)]),
-        reads,
+        operation,
+        tuple([region_of(t) for t in src] + steered),
         tuple([region_of(t) for t in dst]),
         location(launch) if program.source is None else program.source,
-        attributes,
-        macs,
         transfer,
         name,
         (),
@@ -245,8 +282,3 @@ def unwritten_warnings(launch: Launch) -> list[str]:
 def free_elements(tensor: NkiTensor) -> int:
     """Elements per partition."""
     return tensor.layout.free
-
-
-def partitions_of(tensors: tuple[NkiTensor, ...]) -> int:
-    """Partitions of the first tensor, 1 without one."""
-    return tensors[0].layout.partitions if tensors else 1

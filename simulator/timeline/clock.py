@@ -14,7 +14,7 @@ from simulator.errors import SimulatorError
 from simulator.timeline.plan import Plan
 from simulator.timeline.throttle import Throttle
 from simulator.timeline.transfers import Channels, Moving
-from simulator.trace import ENGINES, Region
+from simulator.trace import ENGINES
 
 _LANES = len(ENGINES)
 _NEVER = float("inf")
@@ -48,7 +48,7 @@ class Clock(ABC):
         self._channels = Channels(plan.machine)
         self.table_loads: list[tuple[int, float, float]] = []
         self.throttle = [Throttle(plan.machine.tensor) for _ in range(cores)]
-        self._loaded: list[Region | None] = [None] * cores
+        self._loaded = [-1] * cores
         self._stream_start = [0.0] * cores
         self._table = [0] * cores
         banks = int(plan.machine.onchip.psum_banks)
@@ -59,9 +59,8 @@ class Clock(ABC):
         self._arrived: dict[int, float] = {}
         self._lane, self._kind, self._partner = plan.lane, plan.kind, plan.partner
         self._out, self._order_out, self._semaphore_ns = plan.out, plan.order_out, plan.semaphore_ns
-        self._issue = [c.issue_ns for c in plan.cost]
-        self._latency = [c.latency_ns for c in plan.cost]
-        self._shares = [bool(b) or c.exclusive for b, c in zip(plan.banks, plan.cost, strict=True)]
+        self._issue, self._latency, self._load = plan.issue_ns, plan.latency_ns, plan.load_ns
+        self._shares, self._banks, self._reload = plan.shares, plan.banks, plan.reload
         self._starters = (self._plain, self._tensor, self._scalar, self._transfer)
 
     def run(self) -> None:
@@ -136,17 +135,19 @@ class Clock(ABC):
 
     def _blocked(self, now: float, g: int) -> float:
         """Until when a PSUM bank or the shared port keeps g from starting."""
-        plan = self.plan
-        lane = plan.lane[g]
+        lanes = self._lane
+        lane = lanes[g]
         core = lane // _LANES
         until = now
-        for bank in plan.banks[g]:
-            user = self._bank_user[core][bank]
-            if user >= 0 and self._bank_until[core][bank] > until and plan.lane[user] != lane:
-                until, self.critical[g] = self._bank_until[core][bank], user
-        if plan.cost[g].exclusive and self._port_until[core] > until:
+        busy = self._bank_until[core]
+        for bank in self._banks[g]:
+            if busy[bank] > until:
+                user = self._bank_user[core][bank]
+                if user >= 0 and lanes[user] != lane:
+                    until, self.critical[g] = busy[bank], user
+        if self._port_until[core] > until and self.plan.cost[g].exclusive:
             user = self._port_user[core]
-            if plan.lane[user] != lane:
+            if lanes[user] != lane:
                 until, self.critical[g] = self._port_until[core], user
         return until
 
@@ -170,19 +171,19 @@ class Clock(ABC):
         """A matmul: weights load behind the previous one as far as they can; the throttle stretches the
         stream.
         """
-        cost = self.plan.cost[g]
-        lane = self.plan.lane[g]
-        core = lane // _LANES
-        reload = self.plan.reload[g]
-        exposed = 0.0
-        if reload is None or reload != self._loaded[core]:
+        core = self._lane[g] // _LANES
+        reload, begin = self._reload[g], now
+        if reload < 0 or reload != self._loaded[core]:
             self._loaded[core] = reload
-            since = max(self.ready[g], self._stream_start[core])
-            exposed = max(0.0, cost.load_ns - max(0.0, now - since))
-        stream = self.throttle[core].stretch(now + exposed, cost.issue_ns)
-        self._stream_start[core] = now + exposed
-        busy = now + exposed + stream
-        self._finish(now, g, busy, busy + cost.latency_ns - cost.issue_ns)
+            since, ready = self._stream_start[core], self.ready[g]
+            hidden = now - (ready if ready > since else since)
+            exposed = self._load[g] - (hidden if hidden > 0.0 else 0.0)
+            if exposed > 0.0:
+                begin = now + exposed
+        issue = self._issue[g]
+        busy = begin + self.throttle[core].stretch(begin, issue)
+        self._stream_start[core] = begin
+        self._finish(now, g, busy, busy + self._latency[g] - issue)
 
     def _transfer(self, now: float, g: int) -> None:
         moved = self.plan.movement[g]
@@ -207,16 +208,16 @@ class Clock(ABC):
                 self.order_met(c)
 
     def _take(self, now: float, g: int, busy: float, end: float) -> None:
-        lane = self._lane[g]
-        if now > self.ready[g] and (self.critical[g] < 0 or self.free[lane] >= now):
-            self.critical[g] = self.last[lane]
+        lane, free, critical = self._lane[g], self.free, self.critical
+        if now > self.ready[g] and (critical[g] < 0 or free[lane] >= now):
+            critical[g] = self.last[lane]
         self.start[g] = now
         self.end[g] = end
-        self.free[lane] = busy
+        free[lane] = busy
         self.last[lane] = g
 
     def _occupy(self, g: int, core: int, until: float) -> None:
-        for bank in self.plan.banks[g]:
+        for bank in self._banks[g]:
             self._bank_until[core][bank] = until
             self._bank_user[core][bank] = g
         if self.plan.cost[g].exclusive:

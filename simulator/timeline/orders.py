@@ -41,7 +41,8 @@ class AsWritten(Clock):
             self._next[lane] = position = position + 1
             if position == len(program) or self.left[program[position]]:
                 return
-            again = max(self.ready[program[position]], self.free[lane])
+            ready, free = self.ready[program[position]], self.free[lane]
+            again = ready if ready > free else free
             if events and events[0][0] < again:
                 break
             now = again
@@ -50,14 +51,14 @@ class AsWritten(Clock):
 
     def released(self, g: int) -> None:
         """Wake the engine when g is its next instruction."""
-        lane = self.plan.lane[g]
+        lane = self._lane[g]
         position = self._next[lane]
         if self._programs[lane][position] == g and self.start[g] < 0:
             heappush(self.events, (max(self.ready[g], self.free[lane]), lane))
 
     def started(self, g: int) -> None:
         """Move on after an exchange."""
-        lane = self.plan.lane[g]
+        lane = self._lane[g]
         self._next[lane] += 1
         self._wake(lane)
 
@@ -124,14 +125,15 @@ class ListScheduled(Clock):
 
     def released(self, g: int) -> None:
         """Queue g when its engine's window has reached it."""
-        lane = self.plan.lane[g]
+        lane = self._lane[g]
         if self._place[g] < self._reach[lane]:
-            heappush(self._pending[lane], (self.ready[g], g))
-            self._set_alarm(lane, max(self.ready[g], self.free[lane]))
+            ready, free = self.ready[g], self.free[lane]
+            heappush(self._pending[lane], (ready, g))
+            self._set_alarm(lane, ready if ready > free else free)
 
     def started(self, g: int) -> None:
         """Move on after an exchange."""
-        self._advance(self.plan.lane[g])
+        self._advance(self._lane[g])
 
     def order_met(self, g: int) -> None:
         """Count down to g's release."""
@@ -157,28 +159,31 @@ class ListScheduled(Clock):
 
     def _advance(self, lane: int) -> None:
         program, start = self._programs[lane], self.start
-        oldest = self._oldest[lane]
+        oldest = before = self._oldest[lane]
         while oldest < len(program) and start[program[oldest]] >= 0:
             oldest += 1
-        self._oldest[lane] = oldest
-        self._widen(lane)
-        if self._available[lane] or self._pending[lane]:
-            time = 0.0 if self._available[lane] else self._pending[lane][0][0]
-            self._set_alarm(lane, max(self.free[lane], time))
+        if oldest != before:
+            self._oldest[lane] = oldest
+            self._widen(lane)
+        free, pending = self.free[lane], self._pending[lane]
+        if self._available[lane]:
+            self._set_alarm(lane, free)
+        elif pending:
+            first = pending[0][0]
+            self._set_alarm(lane, first if first > free else free)
 
     def _widen(self, lane: int) -> None:
         """Let the window reach on: to its width, or to the next fence, or past a fence that is the oldest."""
-        program, instructions = self._programs[lane], self.plan.instructions
+        program, fence, left = self._programs[lane], self.plan.fence, self.left
         oldest, reach = self._oldest[lane], self._reach[lane]
         limit = min(len(program), oldest + self._window)
         while reach < limit:
             g = program[reach]
-            fenced = instructions[g].no_reorder or (reach and instructions[program[reach - 1]].no_reorder)
-            if fenced and reach > oldest:
+            if reach > oldest and (fence[g] or fence[program[reach - 1]]):
                 break
             reach += 1
             self._reach[lane] = reach
-            if not self.left[g]:
+            if not left[g]:
                 self.released(g)
 
 
@@ -193,10 +198,20 @@ def programs(plan: Plan, lanes: int) -> list[list[int]]:
 def way_to_the_end(plan: Plan) -> list[float]:
     """The longest chain of latencies from each instruction's start to the kernel's end, in ns."""
     way = [0.0] * len(plan.instructions)
+    issue, semaphore = plan.issue_ns, plan.semaphore_ns
+    own = [
+        latency if moved is None else moved.latency_ns + moved.work_ns + moved.tail_ns
+        for latency, moved in zip(plan.latency_ns, plan.movement, strict=True)
+    ]
     for g in range(len(way) - 1, -1, -1):
-        moved = plan.movement[g]
-        own = plan.cost[g].latency_ns if moved is None else moved.latency_ns + moved.work_ns + moved.tail_ns
-        longest = max((way[c] + plan.semaphore_ns[c] for c in plan.out[g]), default=0.0)
-        in_order = max((way[c] for c in plan.order_out[g]), default=0.0)
-        way[g] = max(own + longest, plan.cost[g].issue_ns + in_order)
+        longest = in_order = 0.0
+        for c in plan.out[g]:
+            after = way[c] + semaphore[c]
+            if after > longest:
+                longest = after
+        for c in plan.order_out[g]:
+            if way[c] > in_order:
+                in_order = way[c]
+        waited, issued = own[g] + longest, issue[g] + in_order
+        way[g] = waited if waited > issued else issued
     return way

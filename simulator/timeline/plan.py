@@ -8,11 +8,11 @@ from simulator.costs.cost import Cost
 from simulator.costs.dma import Movement, movement
 from simulator.costs.table import CostTable
 from simulator.machine.facts import Machine, machine
+from simulator.pause import collector_paused
 from simulator.timeline.boxes import find_boxes
 from simulator.timeline.capacity import Placement, place
 from simulator.timeline.dependencies import Edges, find_edges
-from simulator.timeline.pause import collector_paused
-from simulator.trace import ENGINES, Instruction, Region, Trace
+from simulator.trace import ENGINES, Instruction, Trace
 
 PLAIN, TENSOR, SCALAR, TRANSFER = range(4)
 """Kinds of instruction the event loop tells apart, in the order of its starters."""
@@ -46,7 +46,12 @@ class Plan:
     semaphore_ns: list[float] = field(default_factory=list)
     transfer_ns: list[float] = field(default_factory=list)
     partner: list[int] = field(default_factory=list)
-    reload: list[Region | None] = field(default_factory=list)
+    reload: list[int] = field(default_factory=list)
+    issue_ns: list[float] = field(default_factory=list)
+    latency_ns: list[float] = field(default_factory=list)
+    load_ns: list[float] = field(default_factory=list)
+    shares: list[bool] = field(default_factory=list)
+    fence: list[bool] = field(default_factory=list)
     placements: list[Placement] = field(default_factory=list)
 
 
@@ -64,6 +69,10 @@ def prepare(trace: Trace) -> Plan:
             placement = place(boxes, trace.tensors, table.onchip)
             plan.placements.append(placement)
             _add_costs(plan, core, instructions, costs, placement)
+            plan.reload += [
+                reads[0] if reads and i.operation.call == "nc_matmul" else -1
+                for i, reads in zip(instructions, boxes.reads, strict=True)
+            ]
             _add_edges(plan, base[core], find_edges(instructions, boxes, placement))
     _pair_up(plan)
     return plan
@@ -82,23 +91,25 @@ def _add_costs(
         costs(i) if m is None else Cost(m.issue_ns, m.printed_ns)
         for i, m in zip(instructions, moved, strict=True)
     ]
-    banks = [
-        _banks(i, placement, unit) if "psum" in i.memories and i.transfer is None else ()
-        for i in instructions
-    ]
+    banks = [_banks(i, placement, unit) if i.transfer is None else () for i in instructions]
+    engines = [i.operation.engine for i in instructions]
     plan.instructions += instructions
-    plan.lane += [lanes[i.engine] for i in instructions]
+    plan.lane += [lanes[engine] for engine in engines]
     plan.movement += moved
     plan.cost += cost
     plan.banks += banks
     plan.kind += [_kind(i, c) for i, c in zip(instructions, cost, strict=True)]
     plan.queue += ["" if m is None else queue_name(i) for i, m in zip(instructions, moved, strict=True)]
     plan.stores += [i.transfer is not None and i.transfer.target_memory == "hbm" for i in instructions]
-    plan.semaphore_ns += [into[i.engine] for i in instructions]
+    plan.semaphore_ns += [into[engine] for engine in engines]
     plan.transfer_ns += [
         semaphores.transfer_ns if m is None else semaphores.transfer_to_trigger_ns for m in moved
     ]
-    plan.reload += [i.reads[0] if i.call == "nc_matmul" and i.reads else None for i in instructions]
+    plan.issue_ns += [c.issue_ns for c in cost]
+    plan.latency_ns += [c.latency_ns for c in cost]
+    plan.load_ns += [c.load_ns for c in cost]
+    plan.shares += [bool(b) or c.exclusive for b, c in zip(banks, cost, strict=True)]
+    plan.fence += [i.no_reorder for i in instructions]
 
 
 def queue_name(instruction: Instruction) -> str:
@@ -120,6 +131,8 @@ def _kind(instruction: Instruction, cost: Cost) -> int:
 def _banks(instruction: Instruction, placement: Placement, unit: int) -> tuple[int, ...]:
     """PSUM banks an instruction touches."""
     found: tuple[int, ...] = ()
+    if "psum" not in instruction.operation.memories:
+        return found
     for region in instruction.writes + instruction.reads:
         banks = placement.banks.get(region[0])
         if banks:

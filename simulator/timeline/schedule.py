@@ -8,9 +8,9 @@ from typing import Literal
 import numpy as np
 
 from simulator.api import ScheduledTransfer, Timeline
+from simulator.pause import collector_paused
 from simulator.timeline.clock import Clock
 from simulator.timeline.orders import AsWritten, ListScheduled
-from simulator.timeline.pause import collector_paused
 from simulator.timeline.plan import Plan, prepare
 from simulator.trace import Trace
 
@@ -52,8 +52,10 @@ def _split(plan: Plan, values: list[float]) -> tuple[np.ndarray, ...]:
 
 
 def _critical(plan: Plan, clock: Clock) -> tuple[tuple[tuple[int, int] | None, ...], ...]:
+    places: list[tuple[int, int] | None]
     places = [(core, i) for core, rows in enumerate(plan.trace.cores) for i in range(len(rows))]
-    named = [places[p] if p >= 0 else None for p in clock.critical]
+    places.append(None)  # what -1 names
+    named = [places[p] for p in clock.critical]
     return tuple(tuple(named[a:b]) for a, b in zip(plan.base, plan.base[1:], strict=False))
 
 

@@ -24,26 +24,27 @@ class Throttle:
     def stretch(self, start_ns: float, issue_ns: float) -> float:
         """How long `issue_ns` of full-rate work takes from `start_ns` on."""
         length = self.engine.throttle_window_ns
-        self._enter(int(start_ns / length))
-        time, work, rate = 0.0, issue_ns, self._rate()
+        window = int(start_ns / length)
+        if window > self._window:
+            self._enter(window)
+        time, work = 0.0, issue_ns
         while True:
+            rate = self.engine.throttled_rate if self._slow else 1.0
             room = (self._window + 1) * length - (start_ns + time)
             if work <= room * rate:
                 self._work_ns += work
-                self.throttled_ns += work / rate if self._slow else 0.0
+                if self._slow:
+                    self.throttled_ns += work / rate
                 return time + work / rate
             self._work_ns += room * rate
-            self.throttled_ns += room if self._slow else 0.0
+            if self._slow:
+                self.throttled_ns += room
             time += room
             work -= room * rate
             self._enter(self._window + 1)
-            rate = self._rate()
-
-    def _rate(self) -> float:
-        return self.engine.throttled_rate if self._slow else 1.0
 
     def _enter(self, window: int) -> None:
-        if window > self._window:
-            busy = self._work_ns if window == self._window + 1 else 0.0
-            self._slow = busy < self.engine.throttle_release_share * self.engine.throttle_window_ns
-            self._window, self._work_ns = window, 0.0
+        """A later window begins: at full rate if the one before it was busy enough."""
+        busy = self._work_ns if window == self._window + 1 else 0.0
+        self._slow = busy < self.engine.throttle_release_share * self.engine.throttle_window_ns
+        self._window, self._work_ns = window, 0.0
