@@ -58,7 +58,7 @@ class Tensor:
     source: int = 0
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Transfer:
     """The data movement a DMA instruction starts.
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from trace_builders import Kernel
 
@@ -143,8 +145,8 @@ def moved(partitions, row_bytes, dge="hwdge", dynamic=False):
         kernel.tensor("sbuf", row_bytes, rows=partitions),
     )
     kernel.load(source, target, dge=dge)
-    kernel.cores[0][0].transfer.dynamic = dynamic
-    return movement(TRN2, kernel.cores[0][0])
+    load = kernel.cores[0][0]
+    return movement(TRN2, replace(load, transfer=replace(load.transfer, dynamic=dynamic)))
 
 
 def test_128_partitions_use_sixteen_engines_and_eight_use_one():

@@ -22,9 +22,9 @@ SATURATING = {
 """fp8 writes clamp to the largest finite value instead of overflowing (`--enable-saturate-infinity`)."""
 
 
-def computing(*tensors: NkiTensor) -> bool:
+def computing(dst: NkiTensor) -> bool:
     """Whether values are computed: always, or for integers alone (they may steer addresses) when timing."""
-    return current().launch.values or any(t.layout.steers for t in tensors)
+    return current().launch.values or dst.layout.steers
 
 
 def lift(array: Array) -> Array:

@@ -30,6 +30,7 @@ class Launch:
         self.tensors: list[Tensor] = []
         self.sources: list[Source] = []
         self.operations: dict[tuple[Any, ...], Operation] = {}
+        self.transfers: dict[tuple[Any, ...], Transfer] = {}
         self.lines = Lines(self.sources)
         self.shared: dict[tuple[str, int], Storage] = {}
         self.handover = Handover(lnc)
@@ -220,13 +221,48 @@ def emit(
             mark_written(tensor)
     if not launch.record:
         return NOT_RECORDED
-    operands = dst + src
-    kind: Any = [t.layout for t in operands]
-    kind += [t.storage.memory for t in operands]
-    kind = (call, opcode, engine, elements, macs, *kind, *attributes, *attributes.values())
-    operation = launch.operations.get(kind)
-    if operation is None:
-        operation = launch.operations[kind] = Operation(
+    operation = _operation(launch, call, opcode, engine, dst + src, elements, macs, attributes)
+    reads = [region_of(t) for t in src]
+    writes = [region_of(t) for t in dst]
+    for tensor in src + dst:
+        if tensor.steered:
+            reads += tensor.steered
+    line = location(launch) if program.source is None else program.source
+    instructions = launch.cores[program.core]
+    instruction = Instruction(
+        len(instructions),
+        program.core,
+        operation,
+        tuple(reads),
+        tuple(writes),
+        line,
+        transfer,
+        name,
+        (),
+        rendezvous,
+        program.in_order > 0,
+    )
+    instructions.append(instruction)
+    return Handle(instruction)
+
+
+def _operation(
+    launch: Launch,
+    call: str,
+    opcode: str,
+    engine: str,
+    operands: tuple[NkiTensor, ...],
+    elements: int,
+    macs: int,
+    attributes: dict[str, Any],
+) -> Operation:
+    """The launch's operation on operands of these forms; a call names its attributes in one order."""
+    forms: list[Any] = [t.layout for t in operands]
+    forms += [t.storage.memory for t in operands]
+    kind = (call, engine, elements, macs, *forms, *attributes.values())
+    found = launch.operations.get(kind)
+    if found is None:
+        found = launch.operations[kind] = Operation(
             cast(Engine, engine),
             call,
             opcode,
@@ -237,23 +273,7 @@ def emit(
             attributes,
             macs,
         )
-    steered = [region for t in src + dst if t.steered for region in t.steered]
-    instructions = launch.cores[program.core]
-    instruction = Instruction(
-        len(instructions),
-        program.core,
-        operation,
-        tuple([region_of(t) for t in src] + steered),
-        tuple([region_of(t) for t in dst]),
-        location(launch) if program.source is None else program.source,
-        transfer,
-        name,
-        (),
-        rendezvous,
-        program.in_order > 0,
-    )
-    instructions.append(instruction)
-    return Handle(instruction)
+    return found
 
 
 def _reads_unwritten(launch: Launch, call: str, tensor: NkiTensor) -> None:

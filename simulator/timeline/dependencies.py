@@ -27,55 +27,51 @@ class Edges:
 
 def find_edges(instructions: Sequence[Instruction], boxes: Boxes, placement: Placement) -> Edges:
     """The edges of one core's instructions; the compiler may reorder what they leave free."""
-    edges = Edges(_results(boxes), [_NOTHING] * len(instructions))
-    _reuse(instructions, boxes, placement, edges)
+    edges = Edges([], [])
+    _memory(instructions, boxes, placement, edges)
     _author(instructions, edges)
     _keep_order(instructions, edges)
     return edges
 
 
-def _results(boxes: Boxes) -> list[set[int]]:
-    """For each instruction, who wrote what it reads."""
+def _memory(instructions: Sequence[Instruction], boxes: Boxes, placement: Placement, edges: Edges) -> None:
+    """Add who wrote what each instruction reads, who used what it overwrites, and whose memory it takes."""
     overlaps, covers = boxes.overlaps, boxes.covers
     writer = [-1] * len(overlaps)
-    waits: list[set[int]] = []
-    for index, (reads, writes) in enumerate(zip(boxes.reads, boxes.writes, strict=True)):
-        waits.append({writer[other] for box in reads for other in overlaps[box] if writer[other] >= 0})
-        for box in writes:
-            for other in covers[box]:
-                writer[other] = -1
-            writer[box] = index
-    return waits
-
-
-def _reuse(instructions: Sequence[Instruction], boxes: Boxes, placement: Placement, edges: Edges) -> None:
-    """Add, for each instruction, who wrote or read what it overwrites, and whose memory it takes."""
-    overlaps, covers = boxes.overlaps, boxes.covers
     users: list[list[int]] = [[] for _ in overlaps]
     freed = [placement.waits.get(tensor, ()) for tensor in boxes.tensor] if placement.waits else None
-    lane = [-1 if i.transfer is not None else LANES[i.engine] for i in instructions]
+    lane = [-1 if i.transfer is not None else LANES[i.operation.engine] for i in instructions]
     for index, (reads, writes) in enumerate(zip(boxes.reads, boxes.writes, strict=True)):
-        mine = lane[index]
+        waits: set[int] = set()
+        orders: set[int] | frozenset[int] = _NOTHING
+        for box in reads:
+            for other in overlaps[box]:
+                if writer[other] >= 0:
+                    waits.add(writer[other])
         earlier = [user for box in writes for other in overlaps[box] for user in users[other]]
         if earlier:
-            waits = edges.waits[index]
+            mine = lane[index]
             if mine < 0:
                 waits.update(earlier)
             else:
                 waits.update([user for user in earlier if lane[user] != mine])
-                edges.orders[index] = {user for user in earlier if lane[user] == mine and user not in waits}
+                orders = {user for user in earlier if lane[user] == mine and user not in waits}
         if freed:
             for box in writes:
-                edges.waits[index].update(freed[box])
+                waits.update(freed[box])
                 freed[box] = ()
         for box in reads:
             users[box].append(index)
         for box in writes:
             for other in covers[box]:
+                writer[other] = -1
                 if users[other]:
                     users[other] = []
+            writer[box] = index
             users[box].append(index)
-        edges.waits[index].discard(index)
+        waits.discard(index)
+        edges.waits.append(waits)
+        edges.orders.append(orders)
 
 
 def _author(instructions: Sequence[Instruction], edges: Edges) -> None:

@@ -86,7 +86,7 @@ def _add_costs(
     semaphores = plan.machine.semaphores
     unit = int(plan.machine.onchip.psum_bank_bytes)
     into = dict[str, float].fromkeys(ENGINES, semaphores.engine_ns) | {"tensor": semaphores.tensor_ns}
-    moved = [movement(plan.machine, i) if i.transfer is not None else None for i in instructions]
+    moved = _movements(plan.machine, instructions)
     cost = [
         costs(i) if m is None else Cost(m.issue_ns, m.printed_ns)
         for i, m in zip(instructions, moved, strict=True)
@@ -110,6 +110,22 @@ def _add_costs(
     plan.load_ns += [c.load_ns for c in cost]
     plan.shares += [bool(b) or c.exclusive for b, c in zip(banks, cost, strict=True)]
     plan.fence += [i.no_reorder for i in instructions]
+
+
+def _movements(machine: Machine, instructions: list[Instruction]) -> list[Movement | None]:
+    """The movement of each transfer; it depends on what is moved and on the partitions that takes part."""
+    known: dict[tuple[object, ...], Movement] = {}
+    moved: list[Movement | None] = []
+    for instruction in instructions:
+        found = None
+        if instruction.transfer is not None:
+            rows = [region.row0 for region in instruction.reads + instruction.writes]
+            kind = (instruction.transfer, len(instruction.reads), *rows)
+            found = known.get(kind)
+            if found is None:
+                found = known[kind] = movement(machine, instruction)
+        moved.append(found)
+    return moved
 
 
 def queue_name(instruction: Instruction) -> str:

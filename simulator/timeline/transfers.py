@@ -15,6 +15,8 @@ from itertools import islice
 from simulator.machine.facts import Machine
 
 _DONE = 1e-6
+Kind = tuple[int, int, bool, bool]
+"""Core, engines, whether it stores, whether it crosses the HBM stack."""
 
 
 @dataclass(slots=True, eq=False)
@@ -32,6 +34,11 @@ class Moving:
     stores: bool = False
     started_ns: float = -1.0
     rate: float = 0.0
+    kind: Kind = (0, 0, False, False)
+
+    def __post_init__(self) -> None:
+        """What its rate and those of its company depend on."""
+        self.kind = (self.core, self.mask, self.stores, self.pull > 0.0)
 
 
 @dataclass(slots=True)
@@ -43,6 +50,7 @@ class Channels:
     _now: float = 0.0
     _queues: dict[tuple[int, str], deque[Moving]] = field(default_factory=dict)
     _active: list[Moving] = field(default_factory=list)
+    _rates: dict[tuple[Kind, ...], list[float]] = field(default_factory=dict)
 
     def arrive(self, now: float, moving: Moving) -> None:
         """A transfer reaches its queue."""
@@ -68,20 +76,29 @@ class Channels:
     def _share(self, now: float) -> None:
         """Choose the active transfers and their rates, and the time of the next to finish."""
         active = self._active = [m for queue in self._queues.values() if queue for m in _heads(queue)]
+        company = tuple([m.kind for m in active])
+        rates = self._rates.get(company)
+        if rates is None:
+            rates = self._rates[company] = [self._rate(moving, active) for moving in active]
         demand = 0.0
-        for moving in active:
+        for moving, rate in zip(active, rates, strict=True):
             if moving.started_ns < 0:
                 moving.started_ns = now
-            moving.rate = 1.0 / _sharers(moving, active)
-            if moving.pull and any(m.stores != moving.stores and m.core == moving.core for m in active):
-                moving.rate *= self.machine.dma.mixed_share
-            demand += moving.rate * moving.pull
+            moving.rate = rate
+            demand += rate * moving.pull
         stack = self.machine.hbm.bytes_per_ns
         if demand > stack:
             for moving in active:
                 if moving.pull:
                     moving.rate *= stack / demand
-        self.next_ns = min((now + max(0.0, m.left_ns) / m.rate for m in active), default=float("inf"))
+        self.next_ns = min([now + max(0.0, m.left_ns) / m.rate for m in active], default=float("inf"))
+
+    def _rate(self, moving: Moving, active: list[Moving]) -> float:
+        """The share of its engines a transfer gets in this company, before the HBM stack's limit."""
+        rate = 1.0 / _sharers(moving, active)
+        if moving.pull and any(m.stores != moving.stores and m.core == moving.core for m in active):
+            rate *= self.machine.dma.mixed_share
+        return rate
 
 
 def _heads(queue: deque[Moving]) -> list[Moving]:

@@ -21,7 +21,7 @@ from simulator.nki.ops import OPS
 from simulator.nki.rules import check_same_size, refuse
 from simulator.nki.storage import Scatter
 from simulator.nki.tensor import NkiTensor, Outside
-from simulator.nki.tracer import Handle, emit, free_elements
+from simulator.nki.tracer import Handle, current, emit, free_elements
 from simulator.trace import Transfer
 
 QUEUE = {"swdge": "Dynamic", "hwdge": "DynamicHW", "none": "Static"}
@@ -117,24 +117,37 @@ def _emit(
 ) -> Handle:
     sides = (dst, *srcs)
     kept = min([float(t.rows.inside.mean()) for t in sides if t.rows is not None], default=1.0)
+    forms: list[Any] = [t.layout for t in sides]
+    forms += [t.storage.memory for t in sides]
+    kind = (mode, trigger, transpose, kept, *[(t.dynamic, t.rows is None) for t in sides], *forms)
+    known = current().launch.transfers
+    transfer = known.get(kind)
+    if transfer is None:
+        transfer = known[kind] = _transfer(dst, srcs, mode, trigger, kept, transpose)
+    return emit(
+        call, opcode, trigger, (dst,), srcs, free_elements(dst), name=name, transfer=transfer, **attributes
+    )
+
+
+def _transfer(
+    dst: NkiTensor, srcs: tuple[NkiTensor, ...], mode: str, trigger: str, kept: float, transpose: bool
+) -> Transfer:
+    """What moves, of which an indirect side keeps the share `kept` inside its tensor."""
+    sides = (dst, *srcs)
     size = round(dst.layout.nbytes * len(srcs) * kept)
-    run = 2 if transpose else max(1, min([_contiguous(side) for side in sides]))
+    run = 2 if transpose else max(1, min(_contiguous(side) for side in sides))
     descriptors = max(1, size // run) if not transpose else max(1, size // 512)
-    partitions = max([t.layout.partitions for t in sides if t.storage.memory != "hbm"], default=0)
-    transfer = Transfer(
+    return Transfer(
         size,
         descriptors,
         size / descriptors,
-        partitions,
+        max((t.layout.partitions for t in sides if t.storage.memory != "hbm"), default=0),
         srcs[0].storage.memory,
         dst.storage.memory,
         mode,  # type: ignore[arg-type]
         any(t.dynamic for t in sides),
         transpose,
         f"q{trigger.capitalize()}{QUEUE[mode]}",
-    )
-    return emit(
-        call, opcode, trigger, (dst,), srcs, free_elements(dst), name=name, transfer=transfer, **attributes
     )
 
 
