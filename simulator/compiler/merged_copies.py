@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from simulator.compiler.renumbered import renumbered
 from simulator.nki.rules import PSUM_BANK_BYTES
 from simulator.trace import Instruction, Region, Tensor, Trace
 
@@ -65,17 +66,7 @@ def _core(core: list[Instruction], tensors: list[Tensor]) -> list[Instruction]:
         gone.update(copy.index for copy in copies[:-1])
         joined[copies[-1].index] = _joined(copies)
     kept = [joined.get(i.index, i) for i in core if i.index not in gone]
-    place = {instruction.index: new for new, instruction in enumerate(kept)}
-    return [
-        replace(
-            i,
-            index=place[i.index],
-            reads=tuple(_moved(r, moved) for r in i.reads),
-            writes=tuple(_moved(r, moved) for r in i.writes),
-            after=tuple(place[a] for a in i.after if a in place),
-        )
-        for i in kept
-    ]
+    return renumbered(kept, moved=lambda region: _moved(region, moved))
 
 
 def _joined(copies: list[Instruction]) -> Instruction:

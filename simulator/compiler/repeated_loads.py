@@ -11,6 +11,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from simulator.compiler.renumbered import renumbered
 from simulator.machine.facts import machine
 from simulator.nki.capacity import peak_of, uses_of
 from simulator.trace import Instruction, Region, Tensor, Trace
@@ -67,7 +68,9 @@ def _core(trace: Trace, core: list[Instruction], inputs: set[int]) -> list[Instr
                 continue
             kept.keep(key, tile, trace.tensors)
         left.append(instruction)
-    return _renumbered(left, same)
+    return renumbered(
+        left, moved=lambda region: region._replace(tensor=same.get(region.tensor, region.tensor))
+    )
 
 
 def _load(
@@ -91,16 +94,3 @@ def _room(trace: Trace, core: Sequence[Instruction], tiles: set[int]) -> int:
     """Bytes per partition that the program's other tensors leave."""
     others = [replace(t, bytes_per_row=0) if t.id in tiles else t for t in trace.tensors]
     return int(machine(trace.target).onchip.sbuf_partition_bytes) - peak_of(uses_of(core), others, "sbuf")[0]
-
-
-def _renumbered(left: Sequence[Instruction], same: dict[int, int]) -> list[Instruction]:
-    place = {instruction.index: new for new, instruction in enumerate(left)}
-    return [
-        replace(
-            instruction,
-            index=place[instruction.index],
-            reads=tuple(r._replace(tensor=same.get(r.tensor, r.tensor)) for r in instruction.reads),
-            after=tuple(place[a] for a in instruction.after if a in place),
-        )
-        for instruction in left
-    ]

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from simulator.compiler.renumbered import renumbered
 from simulator.trace import Engine, Instruction, Trace, Transfer
 
 LARGEST_BYTES = 512 << 10
@@ -82,11 +83,7 @@ def _merged(core: Sequence[Instruction], groups: Sequence[_Group]) -> list[Instr
     first = {group.loads[0].index: group for group in groups}
     later = {load.index: group.loads[0].index for group in groups for load in group.loads[1:]}
     left = [_one(first[i.index]) if i.index in first else i for i in core if i.index not in later]
-    place = {instruction.index: new for new, instruction in enumerate(left)}
-    place |= {index: place[into] for index, into in later.items()}
-    return [
-        replace(i, index=place[i.index], after=tuple(place[a] for a in i.after if a in place)) for i in left
-    ]
+    return renumbered(left, joined=later)
 
 
 def _one(group: _Group) -> Instruction:
