@@ -63,7 +63,8 @@ class Transfer:
     """The data movement a DMA instruction starts.
 
     `descriptors` contiguous pieces of `descriptor_bytes` bytes on average (the smaller of the two sides'
-    contiguous runs). `partitions` is how many SBUF partitions take part (0 for HBM to HBM).
+    contiguous runs). `partitions` is how many SBUF partitions take part (0 for HBM to HBM). `casts` says
+    that the two sides have different dtypes.
     """
 
     bytes: int
@@ -76,6 +77,7 @@ class Transfer:
     dynamic: bool = False
     transpose: bool = False
     queue: str = ""
+    casts: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)

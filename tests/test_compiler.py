@@ -42,6 +42,31 @@ def changed(x):
     return out
 
 @nki.jit
+def maxima(x):
+    out = nl.ndarray((x.shape[0], 4), dtype=x.dtype, buffer=nl.shared_hbm)
+    for i in nl.affine_range(x.shape[0] // 128):
+        tile = nl.load(x[i * 128:(i + 1) * 128, :])
+        halves = nl.ndarray((nl.par_dim(128), 2), dtype=x.dtype, buffer=nl.sbuf)
+        for j in nl.affine_range(2):
+            halves[:, j] = nisa.tensor_reduce(op=nl.max, data=tile[:, j * 512:(j + 1) * 512], axis=1)
+        most = nisa.tensor_reduce(op=nl.max, data=halves, axis=1)
+        nl.store(out[i * 128:(i + 1) * 128, 0:1], nisa.reciprocal(data=most))
+    return out
+
+@nki.jit
+def sums_of_scores(q, k):
+    out = nl.ndarray((q.shape[1], 1), dtype=nl.float32, buffer=nl.shared_hbm)
+    left, right = nl.load(q), nl.load(k)
+    for i in nl.affine_range(q.shape[1] // 128):
+        halves = nl.ndarray((nl.par_dim(128), 2), dtype=nl.float32, buffer=nl.sbuf)
+        for j in nl.affine_range(2):
+            scores = nl.ndarray((nl.par_dim(128), 512), dtype=nl.float32, buffer=nl.psum)
+            scores[...] = nisa.nc_matmul(left[:, i * 128:(i + 1) * 128], right[:, j * 512:(j + 1) * 512])
+            halves[:, j] = nisa.tensor_reduce(op=nl.add, data=nisa.tensor_copy(scores), axis=1)
+        nl.store(out[i * 128:(i + 1) * 128, :], nisa.tensor_reduce(op=nl.add, data=halves, axis=1))
+    return out
+
+@nki.jit
 def copies(x):
     out = nl.ndarray(x.shape, dtype=x.dtype, buffer=nl.shared_hbm)
     tile = nl.load(x)
@@ -112,6 +137,32 @@ def test_open_copies_go_to_both_engines(kernels: Path) -> None:
     engines = Counter(i.engine for i in found.trace.cores[0] if i.call == "tensor_copy")
     assert set(engines) == {"vector", "scalar"}
     assert sum(engines.values()) == 8
+
+
+def reductions(kernels: Path, function: str, **shapes: tuple[int, int]) -> list[tuple[str, int]]:
+    arguments = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+    kernel = KernelRef(function, file=str(kernels))
+    trace = simulate(kernel, arguments, target="trn2", lnc=1, values=False).trace
+    assert [i.index for i in trace.cores[0]] == list(range(len(trace.cores[0])))
+    return [(i.call, i.elements) for i in trace.cores[0] if i.call in {"tensor_reduce", "reciprocal"}]
+
+
+def test_small_reductions_of_a_loop_s_iterations_are_one_behind_all_they_need(kernels: Path) -> None:
+    found = reductions(kernels, "maxima", x=(512, 1024))
+    assert found == [("tensor_reduce", 512)] * 8 + [("tensor_reduce", 4 * 2), ("reciprocal", 4)]
+
+
+def test_as_many_iterations_join_as_have_their_psum_tiles_at_once(kernels: Path) -> None:
+    # Two banks an iteration and eight in PSUM, as in the fused attention of 1024 tokens.
+    found = reductions(kernels, "sums_of_scores", q=(128, 1024), k=(128, 1024))
+    assert [n for _, n in found if n < 512] == [4 * 2, 4 * 2]
+
+
+def test_reductions_whose_tiles_do_not_fit_sbuf_together_join_in_smaller_groups(kernels: Path) -> None:
+    found = reductions(kernels, "maxima", x=(16384, 1024))
+    joined = [n // 2 for call, n in found if call == "tensor_reduce" and n < 512]
+    assert sum(joined) == 128
+    assert 1 < max(joined) <= 212984 // 4096
 
 
 def test_a_kernel_of_the_current_dialect_is_run_as_it_is() -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from trace_builders import Kernel
 
-from simulator.costs.dma import descriptor_time, movement
+from simulator.costs.dma import descriptor_time, movement, packets, read_tail
 from simulator.costs.scalar import table_of
 from simulator.costs.table import CostTable, cost
 from simulator.machine.facts import machine
@@ -156,6 +156,35 @@ def test_128_partitions_use_sixteen_engines_and_eight_use_one():
 
 def test_the_same_bytes_in_smaller_pieces_take_longer():
     assert moved(128, 256).work_ns / 256 > 1.3 * moved(128, 4096).work_ns / 4096
+
+
+def counted(partitions, row_bytes, dge, *, casts=False):
+    kernel = Kernel()
+    source, target = (
+        kernel.tensor("hbm", row_bytes, role="input"),
+        kernel.tensor("sbuf", row_bytes, rows=partitions),
+    )
+    kernel.load(source, target, dge=dge)
+    instruction = kernel.cores[0][0]
+    instruction.transfer.casts = casts
+    return packets(TRN2.dma, instruction.transfer, movement(TRN2, instruction).mask.bit_count())
+
+
+def test_software_descriptors_pack_the_rows_of_an_engine_up_to_4096_bytes():
+    # The packet counts of public profiles: moe_tkg v5 (256-byte rows), v6a (1024) and v6b (4096).
+    assert [counted(128, row, "swdge") for row in (256, 1024, 4096)] == [32, 48, 144]
+
+
+def test_hardware_descriptors_and_casts_move_a_row_a_packet():
+    assert counted(128, 256, "hwdge") == 128 + 16
+    assert counted(128, 256, "swdge", casts=True) == 128 + 16
+    assert counted(8, 4096, "hwdge") == 8 + 1
+
+
+def test_the_tail_of_a_load_grows_with_it_up_to_the_longest_that_was_seen():
+    dma = TRN2.dma
+    assert dma.read_spread_ns < read_tail(dma, 100) < read_tail(dma, 1000) < dma.read_tail_ns
+    assert read_tail(dma, 1e5) == dma.read_tail_ns
 
 
 def test_dynamic_addresses_double_what_software_descriptors_cost():

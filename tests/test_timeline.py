@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trace_builders import Kernel
 
+from simulator.costs.dma import read_tail
 from simulator.costs.table import cost
 from simulator.errors import SimulatorError
 from simulator.machine.facts import machine
@@ -99,10 +100,10 @@ def loads(count, row_bytes=4096, **more):
 def test_one_load_takes_trigger_latency_packets_and_tail():
     timeline = schedule(loads(1).trace(), "as_written")
     dma = TRN2.dma
-    packets = 8 * (dma.descriptor_ns + 4096 / dma.bytes_per_ns)
+    packets = 8 * (dma.descriptor_ns + 4096 / dma.bytes_per_ns) + dma.completion_ns
     assert timeline.transfers[0].start_ns == pytest.approx(dma.hwdge_latency_ns + dma.hbm_read_ns)
     assert timeline.transfers[0].end_ns - timeline.transfers[0].start_ns == pytest.approx(
-        packets + dma.read_tail_ns
+        packets + read_tail(dma, packets)
     )
     assert timeline.transfers[0].engines == tuple(range(16))
 
@@ -110,7 +111,7 @@ def test_one_load_takes_trigger_latency_packets_and_tail():
 def test_a_full_queue_moves_one_transfer_after_another_at_the_packet_rate():
     kernel = loads(10)
     timeline = schedule(kernel.trace(), "as_written")
-    packets = 8 * (TRN2.dma.descriptor_ns + 4096 / TRN2.dma.bytes_per_ns)
+    packets = 8 * (TRN2.dma.descriptor_ns + 4096 / TRN2.dma.bytes_per_ns) + TRN2.dma.completion_ns
     ends = [t.end_ns for t in timeline.transfers]
     assert np.diff(ends) == pytest.approx([packets] * 9)
     assert len({t.queue for t in timeline.transfers}) == 1

@@ -165,6 +165,7 @@ class _Builder:
             source_memory=memories[0],
             target_memory=memories[1],
             dge=dge,
+            casts=size != written,
         )
         self._append(row, "dma_copy", size, dtypes=(), reads=(source,), writes=(target,), transfer=moved)
 

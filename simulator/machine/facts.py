@@ -115,7 +115,10 @@ class Dma:
     bytes_per_ns: float
     achieved_bytes_per_ns: float
     descriptor_ns: float
-    shortest_packet_ns: float
+    shortest_descriptor_ns: float
+    completion_ns: float
+    packet_bytes: float
+    ring_descriptors: float
     max_descriptor_bytes: float
     small_write_bytes: float
     small_write_ns: float
@@ -134,6 +137,8 @@ class Dma:
     static_latency_ns: float
     mixed_share: float
     hbm_read_ns: float
+    read_spread_ns: float
+    read_tail_share: float
     read_tail_ns: float
     write_tail_ns: float
     transpose_from_hbm: float

@@ -2,7 +2,8 @@
 
 An unknown descriptor mode resolves as the public profiles of plain copies show: software descriptors on
 GpSimd, unless the author names the sync or scalar engine, whose queues generate theirs in hardware (SDK docs,
-nki-dge).
+nki-dge), or both sides are SBUF, whose addresses are known (the packet counts of KevGomes1403/
+nki-moe-megakernel, attn_cte v5a and v5b: every copy between tiles by hardware descriptors, no other).
 """
 
 from __future__ import annotations
@@ -47,10 +48,11 @@ def dma_copy(
         raise refuse(
             "dma-psum", "dma_copy does not reach PSUM (since NKI 0.3)", "go through SBUF with tensor_copy"
         )
-    mode, trigger = _resolved(dge_mode, engine, dst.rows is not None or src.rows is not None)
+    left_open = Dge(dge_mode) is Dge.unknown and engine is Engine.unknown
+    asked = Dge.hwdge if left_open and _between_tiles(dst, src) else dge_mode
+    mode, trigger = _resolved(asked, engine, dst.rows is not None or src.rows is not None)
     if computing(dst):
         _move(dst, src, oob_mode)
-    left_open = Dge(dge_mode) is Dge.unknown and engine is Engine.unknown
     return _emit("dma_copy", "DMA_DIRECT2D", dst, (src,), mode, trigger, name, dge_open=left_open)
 
 
@@ -64,6 +66,12 @@ def _skipped(dst: NkiTensor, src: NkiTensor, dge_mode: Dge | int, engine: Engine
     if handle.instruction is not None:
         handle.instruction.reads = (*src.steered, *dst.steered)
     return handle
+
+
+def _between_tiles(dst: NkiTensor, src: NkiTensor) -> bool:
+    """Whether a copy stays in SBUF and hardware can describe it: neither gathered nor cast."""
+    on_chip = dst.storage.memory == src.storage.memory == "sbuf"
+    return on_chip and dst.rows is None and src.rows is None and dst.array.dtype == src.array.dtype
 
 
 def _resolved(mode: Dge | int, engine: Engine, indirect: bool) -> tuple[str, str]:
@@ -148,6 +156,7 @@ def _transfer(
         any(t.dynamic for t in sides),
         transpose,
         f"q{trigger.capitalize()}{QUEUE[mode]}",
+        any(s.array.dtype != dst.array.dtype for s in srcs),
     )
 
 
