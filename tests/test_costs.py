@@ -166,8 +166,8 @@ def counted(partitions, row_bytes, dge, *, casts=False):
     )
     kernel.load(source, target, dge=dge)
     instruction = kernel.cores[0][0]
-    instruction.transfer.casts = casts
-    return packets(TRN2.dma, instruction.transfer, movement(TRN2, instruction).mask.bit_count())
+    transfer = replace(instruction.transfer, casts=casts)
+    return packets(TRN2.dma, transfer, movement(TRN2, instruction).mask.bit_count())
 
 
 def test_software_descriptors_pack_the_rows_of_an_engine_up_to_4096_bytes():

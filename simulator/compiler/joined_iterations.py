@@ -13,8 +13,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from heapq import heapify, heappop, heappush
 
+from simulator.compiler.renumbered import renumbered
 from simulator.machine.facts import OnChip, machine
-from simulator.nki.capacity import peak_of
+from simulator.nki.capacity import peak_of, uses_of
 from simulator.timeline.boxes import find_boxes
 from simulator.timeline.capacity import Placement
 from simulator.timeline.dependencies import find_edges
@@ -43,10 +44,17 @@ def _core(core: list[Instruction], tensors: Sequence[Tensor], onchip: OnChip) ->
         if not groups:
             return core
         ordered = _ordered(core, before, groups)
-        if ordered is not None and peak_of(ordered, tensors, "sbuf")[0] <= onchip.sbuf_partition_bytes:
+        if (
+            ordered is not None
+            and peak_of(uses_of(ordered), tensors, "sbuf")[0] <= onchip.sbuf_partition_bytes
+        ):
             return ordered
         room //= 2
     return core
+
+
+def _fits(program: Sequence[Instruction], tensors: Sequence[Tensor], onchip: OnChip) -> bool:
+    return peak_of(uses_of(program), tensors, "sbuf")[0] <= onchip.sbuf_partition_bytes
 
 
 def _small(instruction: Instruction) -> bool:
@@ -156,21 +164,15 @@ def _ordered(
     if len(order) != len(needs):
         return None
     joined = {group[-1]: _joined([core[m] for m in group]) for group in groups}
-    return _renumbered([joined.get(index, core[index]) for index in order], into)
+    return renumbered([joined.get(index, core[index]) for index in order], joined=into)
 
 
 def _joined(members: Sequence[Instruction]) -> Instruction:
+    last = members[-1]
     return replace(
-        members[-1],
-        elements=sum(member.elements for member in members),
+        last,
+        operation=replace(last.operation, elements=sum(member.elements for member in members)),
         reads=tuple(region for member in members for region in member.reads),
         writes=tuple(region for member in members for region in member.writes),
         after=tuple(dict.fromkeys(a for member in members for a in member.after)),
     )
-
-
-def _renumbered(program: Sequence[Instruction], into: dict[int, int]) -> list[Instruction]:
-    place = {instruction.index: new for new, instruction in enumerate(program)}
-    return [
-        replace(i, index=place[i.index], after=tuple(place[into.get(a, a)] for a in i.after)) for i in program
-    ]
