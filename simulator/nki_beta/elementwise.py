@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from simulator.nki import isa
@@ -13,6 +14,13 @@ from simulator.nki_beta.call import issue, operation, promoted, value
 from simulator.nki_beta.index import NOTHING, Index, Mask, Shape, Trim, trimmed
 from simulator.nki_beta.result import Result
 from simulator.nki_beta.tile import Value
+
+
+def _alike(
+    call: Callable[..., Any], tile: Value, dtype: Any, mask: Any, operands: dict[str, Any], **options: Any
+) -> Result:
+    """`call` into a tile like `tile`, whose dtype it has unless another is given."""
+    return issue(call, tile.shape, dtype or tile.dtype, trimmed(mask, tile.shape), operands, **options)
 
 
 def in_sbuf(x: Any) -> Value:
@@ -70,8 +78,7 @@ def activation_reduce(
 def tensor_copy(src: Any, mask: Any = None, dtype: Any = None, engine: Engine = Engine.unknown) -> Result:
     """A copy, with a cast where the dtypes differ."""
     tile = value(src)
-    trim = trimmed(mask, tile.shape)
-    return issue(isa.tensor_copy, tile.shape, dtype or tile.dtype, trim, {"src": tile}, engine=engine)
+    return _alike(isa.tensor_copy, tile, dtype, mask, {"src": tile}, engine=engine)
 
 
 def tensor_scalar(
@@ -88,11 +95,11 @@ def tensor_scalar(
 ) -> Result:
     """(data op0 operand0) op1 operand1 with constants or one value a partition."""
     tile = value(data)
-    return issue(
+    return _alike(
         isa.tensor_scalar,
-        tile.shape,
-        dtype or tile.dtype,
-        trimmed(mask, tile.shape),
+        tile,
+        dtype,
+        mask,
         {"data": tile, "operand0": operand0, "operand1": operand1},
         op0=operation(op0),
         reverse0=reverse0,
@@ -108,11 +115,11 @@ def tensor_tensor(
     """data1 op data2."""
     left, right = value(data1), value(data2)
     kind = dtype or promoted(left.dtype, right.dtype)
-    return issue(
+    return _alike(
         isa.tensor_tensor,
-        left.shape,
+        left,
         kind,
-        trimmed(mask, left.shape),
+        mask,
         {"data1": left, "data2": right},
         op=operation(op),
         engine=engine,
@@ -132,11 +139,11 @@ def scalar_tensor_tensor(
 ) -> Result:
     """(data op0 operand0) op1 operand1 with operand1 a tile."""
     tile = value(data)
-    return issue(
+    return _alike(
         isa.scalar_tensor_tensor,
-        tile.shape,
-        dtype or tile.dtype,
-        trimmed(mask, tile.shape),
+        tile,
+        dtype,
+        mask,
         {"data": tile, "operand0": operand0, "operand1": operand1},
         op0=operation(op0),
         op1=operation(op1),
@@ -158,11 +165,11 @@ def tensor_tensor_scan(
 ) -> Result:
     """The running (data0 op0 state) op1 data1 along the free dimension."""
     tile = value(data0)
-    return issue(
+    return _alike(
         isa.tensor_tensor_scan,
-        tile.shape,
-        dtype or tile.dtype,
-        trimmed(mask, tile.shape),
+        tile,
+        dtype,
+        mask,
         {"data0": tile, "data1": data1, "initial": initial},
         op0=operation(op0),
         op1=operation(op1),
@@ -236,7 +243,7 @@ def tensor_reduce(
 def reciprocal(data: Any, dtype: Any = None, mask: Any = None) -> Result:
     """1 / data on VectorE."""
     tile = value(data)
-    return issue(isa.reciprocal, tile.shape, dtype or tile.dtype, trimmed(mask, tile.shape), {"data": tile})
+    return _alike(isa.reciprocal, tile, dtype, mask, {"data": tile})
 
 
 def memset(shape: Shape, value: Any, dtype: Any, mask: Any = None, engine: Engine = Engine.unknown) -> Result:
@@ -246,18 +253,20 @@ def memset(shape: Shape, value: Any, dtype: Any, mask: Any = None, engine: Engin
 
 def bn_stats(data: Any, mask: Any = None, dtype: Any = None) -> Result:
     """Six statistics of the free elements, for `bn_aggr`."""
-    tile = value(data)
-    trim = trimmed(mask, tile.shape)
-    out = Trim((trim.box[0], (0, 6))) if trim and trim is not NOTHING else None
-    return issue(isa.bn_stats, (tile.shape[0], 6), dtype or tile.dtype, trim, {"data": tile}, out=out)
+    return _statistics(isa.bn_stats, 6, data, mask, dtype)
 
 
 def bn_aggr(data: Any, mask: Any = None, dtype: Any = None) -> Result:
     """Mean and variance from the results of `bn_stats`."""
+    return _statistics(isa.bn_aggr, 2, data, mask, dtype)
+
+
+def _statistics(call: Callable[..., Any], count: int, data: Any, mask: Any, dtype: Any) -> Result:
+    """`call` with `count` results a partition."""
     tile = value(data)
     trim = trimmed(mask, tile.shape)
-    out = Trim((trim.box[0], (0, 2))) if trim and trim is not NOTHING else None
-    return issue(isa.bn_aggr, (tile.shape[0], 2), dtype or tile.dtype, trim, {"data": tile}, out=out)
+    out = Trim((trim.box[0], (0, count))) if trim and trim is not NOTHING else None
+    return issue(call, (tile.shape[0], count), dtype or tile.dtype, trim, {"data": tile}, out=out)
 
 
 def _pattern(index: Index, shape: Shape) -> tuple[list[list[int]], int]:
