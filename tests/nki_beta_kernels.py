@@ -126,6 +126,13 @@ def largest(x):
 
 
 @nki.jit
+def folded_at_once(x):
+    for i in nl.affine_range(2):
+        total = nl.loop_reduce(nl.load(x[:, nl.ds(i * 16, 16)]), op=np.add, loop_indices=[i]) * 2
+    return saved(total)
+
+
+@nki.jit
 def on_grid(x):
     out = nl.ndarray(x.shape, dtype=x.dtype, buffer=nl.shared_hbm)
     i_p = nl.program_id(0) * 128 + nl.arange(128)[:, None]

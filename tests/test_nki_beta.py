@@ -114,6 +114,12 @@ def test_loop_reduce_folds_over_the_loop() -> None:
     assert np.array_equal(run("largest", x=X).results[0], X.max(axis=1, keepdims=True))
 
 
+def test_loop_reduce_has_no_value_before_it_is_assigned() -> None:
+    with pytest.raises(KernelRefused, match="read before it was assigned") as refused:
+        run("folded_at_once", x=X)
+    assert refused.value.rule == "loop-reduce"
+
+
 def test_neighbouring_copies_of_psum_are_one_unless_the_kernel_runs_as_written() -> None:
     x = RNG.standard_normal((128, 512)).astype(np.float32)
     expected = x.reshape(128, 4, 128).transpose(2, 1, 0).reshape(128, 512)

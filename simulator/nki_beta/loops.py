@@ -7,8 +7,11 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from simulator.nki.ops import Op
+from simulator.nki.rules import refuse
+from simulator.nki.tensor import NkiTensor
 from simulator.nki_beta.call import operation, value
 from simulator.nki_beta.elementwise import tensor_copy, tensor_tensor
+from simulator.nki_beta.index import Box
 from simulator.nki_beta.tile import Value
 
 
@@ -46,7 +49,7 @@ def is_first(index: Any) -> bool:
 class Fold(Value):
     """`loop_reduce(...)`, to be assigned to the tile that holds the running result."""
 
-    __slots__ = ("dtype", "first", "mask", "op", "tile")
+    __slots__ = ("buffer", "dtype", "first", "mask", "op", "shape", "tile")
 
     def __init__(self, tile: Value, op: Op, first: bool, mask: Any, dtype: Any) -> None:
         self.tile = tile
@@ -54,6 +57,15 @@ class Fold(Value):
         self.first = first
         self.mask = mask
         self.dtype = dtype or tile.dtype
+        self.shape, self.buffer = tile.shape, tile.buffer
+
+    def read(self, box: Box | None = None) -> NkiTensor:  # noqa: ARG002
+        """Refused: what it stands for depends on the tile it is assigned to."""
+        raise refuse(
+            "loop-reduce",
+            "loop_reduce is read before it was assigned to a tile",
+            "write tile[...] = nl.loop_reduce(...), and read the tile",
+        )
 
     def for_place(self, dst: Value) -> Value:
         """The instruction of this iteration."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +17,7 @@ from simulator.nki_beta.index import Box, Index, Shape
 from simulator.nki_beta.select import selected
 
 
-class Value:
+class Value(ABC):
     """Anything a call takes as a tile; `buffer` is "sbuf", "psum" or an HBM buffer."""
 
     __slots__ = ("__weakref__",)
@@ -25,9 +26,9 @@ class Value:
     dtype: Any
     buffer: Any
 
+    @abstractmethod
     def read(self, box: Box | None = None) -> NkiTensor:
         """The view an instruction reads, of the positions in `box`."""
-        raise NotImplementedError
 
     def target(self, box: Box | None = None) -> NkiTensor:  # noqa: ARG002
         """The view an instruction writes."""
