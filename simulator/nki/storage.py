@@ -6,6 +6,7 @@ Source: NKI docs, "NKI Access Patterns" and nki.language.NkiTensor.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import prod
 from typing import Any, Literal
 
 import numpy as np
@@ -188,7 +189,7 @@ def rearrangement(
     for group, size in zip(source, shape, strict=True):
         names = (group,) if isinstance(group, str) else tuple(group)
         unknown = [name for name in names if name not in sizes]
-        given = int(np.prod([sizes[name] for name in names if name in sizes], dtype=np.int64))
+        given = prod([sizes[name] for name in names if name in sizes])
         if len(unknown) > 1 or (size % given if unknown else size != given):
             raise KernelRefused(
                 f"dimension {group} of size {size} does not split with {dict(known)}",
@@ -204,10 +205,7 @@ def rearrangement(
             "name the same dimensions on both",
             rule="rearrange",
         )
-    merged = [
-        sizes[group] if isinstance(group, str) else int(np.prod([sizes[n] for n in group], dtype=np.int64))
-        for group in target
-    ]
+    merged = [sizes[group] if isinstance(group, str) else prod([sizes[n] for n in group]) for group in target]
     return tuple(sizes[n] for n in before), tuple(before.index(n) for n in after), tuple(merged)
 
 

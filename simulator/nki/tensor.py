@@ -171,13 +171,13 @@ class NkiTensor:
 
     def reshape_dim(self, dim: int, shape: tuple[int, ...]) -> NkiTensor:
         """One dimension split into several; -1 is inferred."""
-        known = int(np.prod([s for s in shape if s != -1], dtype=np.int64))
+        known = prod([s for s in shape if s != -1])
         sizes = tuple(self.shape[dim] // known if s == -1 else s for s in shape)
         return self.reshape((*self.shape[:dim], *sizes, *self.shape[dim + 1 :]))
 
     def flatten_dims(self, start_dim: int, end_dim: int) -> NkiTensor:
         """Dimensions `start_dim` to `end_dim`, both included, as one."""
-        merged = int(np.prod(self.shape[start_dim : end_dim + 1], dtype=np.int64))
+        merged = prod(self.shape[start_dim : end_dim + 1])
         return self.reshape((*self.shape[:start_dim], merged, *self.shape[end_dim + 1 :]))
 
     def is_contiguous(self) -> bool:
@@ -232,7 +232,7 @@ class NkiTensor:
         row_bytes = self.layout.free * self.layout.itemsize
         strides = byte_strides(self.storage, pattern, kind.itemsize, row_bytes)
         start = self.start + (offset or 0) * kind.itemsize
-        step = int(np.prod(self.shape[indirect_dim + 1 :], dtype=np.int64)) * self.layout.itemsize
+        step = prod(self.shape[indirect_dim + 1 :]) * self.layout.itemsize
         steered, dynamic = self.steered, self.dynamic
         shape = tuple([int(count) for _, count in pattern])
         if vector_offset is not None:

@@ -6,12 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from simulator.errors import KernelRefused
 from simulator.nki.rules import refuse
 from simulator.nki.tensor import NkiTensor
 from simulator.nki_beta.index import Index, Shape
 
 if TYPE_CHECKING:
     from simulator.nki_beta.tile import Value
+
+_PLAIN = (slice, Index)
+_WHOLE = slice(None)
 
 
 def selected(owner: NkiTensor, key: Any, zero: bool) -> Value:
@@ -42,21 +46,31 @@ def _complete(owner: NkiTensor, keys: tuple[Any, ...]) -> tuple[Any, ...]:
     """One key a dimension: the ellipsis spelled out, trailing dimensions whole, integers as integers."""
     from simulator.nki_beta.tile import Value
 
-    if any(isinstance(k, Value | NkiTensor) for k in keys):
-        raise refuse(
-            "indirect-index",
-            f"{owner.name!r} is indexed with a tile",
-            "index with nl.arange, nl.mgrid, slices and integers",
-        )
-    if any(k is Ellipsis for k in keys):
-        at = next(n for n, k in enumerate(keys) if k is Ellipsis)
-        keys = (*keys[:at], *(slice(None),) * (len(owner.shape) - len(keys) + 1), *keys[at + 1 :])
-    keys = (*keys, *(slice(None),) * (len(owner.shape) - len(keys)))
-    if len(keys) != len(owner.shape) or any(k is None for k in keys):
-        raise refuse(
-            "index", f"{owner.name!r} of shape {owner.shape} is indexed with {keys!r}", "fit its rank"
-        )
-    return tuple(k if isinstance(k, slice | Index) else int(k) for k in keys)
+    rank = owner.ndim
+    found: list[Any] = []
+    for key in keys:
+        if isinstance(key, _PLAIN):
+            found.append(key)
+        elif key is Ellipsis:
+            found += [_WHOLE] * (rank - len(keys) + 1)
+        elif isinstance(key, Value | NkiTensor):
+            raise refuse(
+                "indirect-index",
+                f"{owner.name!r} is indexed with a tile",
+                "index with nl.arange, nl.mgrid, slices and integers",
+            )
+        elif key is None:
+            raise _misfit(owner, keys)
+        else:
+            found.append(int(key))
+    found += [_WHOLE] * (rank - len(found))
+    if len(found) != rank:
+        raise _misfit(owner, keys)
+    return tuple(found)
+
+
+def _misfit(owner: NkiTensor, keys: tuple[Any, ...]) -> KernelRefused:
+    return refuse("index", f"{owner.name!r} of shape {owner.shape} is indexed with {keys!r}", "fit its rank")
 
 
 def _bounded(part: slice, size: int) -> slice:
