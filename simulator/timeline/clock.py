@@ -59,8 +59,11 @@ class Clock(ABC):
         self._arrived: dict[int, float] = {}
         self._lane, self._kind, self._partner = plan.lane, plan.kind, plan.partner
         self._out, self._order_out, self._semaphore_ns = plan.out, plan.order_out, plan.semaphore_ns
-        self._issue, self._latency, self._load = plan.issue_ns, plan.latency_ns, plan.load_ns
-        self._shares, self._banks, self._reload = plan.shares, plan.banks, plan.reload
+        self._issue = [c.issue_ns for c in plan.cost]
+        self._latency = [c.latency_ns for c in plan.cost]
+        self._load = [c.load_ns for c in plan.cost]
+        self._shares = [bool(b) or c.exclusive for b, c in zip(plan.banks, plan.cost, strict=True)]
+        self._banks, self._reload = plan.banks, plan.reload
         self._starters = (self._plain, self._tensor, self._scalar, self._transfer)
 
     def run(self) -> None:

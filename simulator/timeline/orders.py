@@ -198,10 +198,10 @@ def programs(plan: Plan, lanes: int) -> list[list[int]]:
 def way_to_the_end(plan: Plan) -> list[float]:
     """The longest chain of latencies from each instruction's start to the kernel's end, in ns."""
     way = [0.0] * len(plan.instructions)
-    issue, semaphore = plan.issue_ns, plan.semaphore_ns
+    cost, semaphore = plan.cost, plan.semaphore_ns
     own = [
-        latency if moved is None else moved.latency_ns + moved.work_ns + moved.tail_ns
-        for latency, moved in zip(plan.latency_ns, plan.movement, strict=True)
+        spent.latency_ns if moved is None else moved.latency_ns + moved.work_ns + moved.tail_ns
+        for spent, moved in zip(cost, plan.movement, strict=True)
     ]
     for g in range(len(way) - 1, -1, -1):
         longest = in_order = 0.0
@@ -212,6 +212,6 @@ def way_to_the_end(plan: Plan) -> list[float]:
         for c in plan.order_out[g]:
             if way[c] > in_order:
                 in_order = way[c]
-        waited, issued = own[g] + longest, issue[g] + in_order
+        waited, issued = own[g] + longest, cost[g].issue_ns + in_order
         way[g] = waited if waited > issued else issued
     return way

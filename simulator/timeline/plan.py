@@ -25,7 +25,8 @@ class Plan:
     `lane[g]` is its engine's number over both cores. `out[g]` wait for g's result, `order_out[g]` only for
     its issue; `waits[g]` and `orders[g]` count the way in. `semaphore_ns[g]` and `transfer_ns[g]` are what
     g adds after a producer that is an instruction or a transfer. `partner[g]` is the other core's half of
-    an exchange, or -1.
+    an exchange, or -1. `fence[g]` says whether nothing may pass it; `reload[g]` numbers the weights a matmul
+    needs, -1 where it has none.
     """
 
     trace: Trace
@@ -47,10 +48,6 @@ class Plan:
     transfer_ns: list[float] = field(default_factory=list)
     partner: list[int] = field(default_factory=list)
     reload: list[int] = field(default_factory=list)
-    issue_ns: list[float] = field(default_factory=list)
-    latency_ns: list[float] = field(default_factory=list)
-    load_ns: list[float] = field(default_factory=list)
-    shares: list[bool] = field(default_factory=list)
     fence: list[bool] = field(default_factory=list)
     placements: list[Placement] = field(default_factory=list)
 
@@ -105,10 +102,6 @@ def _add_costs(
     plan.transfer_ns += [
         semaphores.transfer_ns if m is None else semaphores.transfer_to_trigger_ns for m in moved
     ]
-    plan.issue_ns += [c.issue_ns for c in cost]
-    plan.latency_ns += [c.latency_ns for c in cost]
-    plan.load_ns += [c.load_ns for c in cost]
-    plan.shares += [bool(b) or c.exclusive for b, c in zip(banks, cost, strict=True)]
     plan.fence += [i.no_reorder for i in instructions]
 
 
