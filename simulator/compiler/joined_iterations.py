@@ -44,10 +44,7 @@ def _core(core: list[Instruction], tensors: Sequence[Tensor], onchip: OnChip) ->
         if not groups:
             return core
         ordered = _ordered(core, before, groups)
-        if (
-            ordered is not None
-            and peak_of(uses_of(ordered), tensors, "sbuf")[0] <= onchip.sbuf_partition_bytes
-        ):
+        if ordered is not None and _fits(ordered, tensors, onchip):
             return ordered
         room //= 2
     return core

@@ -15,7 +15,7 @@ from functools import partial
 from simulator.costs.cost import Cost
 from simulator.costs.dma import Movement
 from simulator.costs.sequencer import COLLECTIVES
-from simulator.timeline.plan import Plan, with_costs
+from simulator.timeline.plan import Plan
 from simulator.timeline.schedule import schedule
 
 NOTHING = Cost(0.0, 0.0)
@@ -39,14 +39,14 @@ def _engine(name: str, plan: Plan) -> Plan:
         NOTHING if i.engine == name and moved is None and i.call not in COLLECTIVES else was
         for i, moved, was in zip(plan.instructions, plan.movement, plan.cost, strict=True)
     ]
-    return with_costs(plan, cost)
+    return replace(plan, cost=cost)
 
 
 def _collectives(plan: Plan) -> Plan:
     cost = [
         NOTHING if i.call in COLLECTIVES else was for i, was in zip(plan.instructions, plan.cost, strict=True)
     ]
-    return with_costs(plan, cost)
+    return replace(plan, cost=cost)
 
 
 def _transfers(change: Callable[[Movement], Movement], plan: Plan) -> Plan:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from simulator.costs.cost import Cost
 from simulator.costs.dma import Movement, movement
@@ -103,17 +103,6 @@ def _add_costs(
         semaphores.transfer_ns if m is None else semaphores.transfer_to_trigger_ns for m in moved
     ]
     plan.fence += [i.no_reorder for i in instructions]
-
-
-def with_costs(plan: Plan, cost: list[Cost]) -> Plan:
-    """The plan with other costs of its instructions, whatever else they wait for."""
-    return replace(
-        plan,
-        cost=cost,
-        issue_ns=[c.issue_ns for c in cost],
-        latency_ns=[c.latency_ns for c in cost],
-        load_ns=[c.load_ns for c in cost],
-    )
 
 
 def _movements(machine: Machine, instructions: list[Instruction]) -> list[Movement | None]:

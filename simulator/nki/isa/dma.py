@@ -156,7 +156,7 @@ def _transfer(
         any(t.dynamic for t in sides),
         transpose,
         f"q{trigger.capitalize()}{QUEUE[mode]}",
-        any(s.array.dtype != dst.array.dtype for s in srcs),
+        any(s.dtype != dst.dtype for s in srcs),
     )
 
 
