@@ -162,7 +162,7 @@ def test_kernel_zooms_into_the_stretch_that_is_dragged_over(tab: playwright.Page
     assert fits(tab, ANSWERS["kernel"])
     caption = tab.get_by_text("Drag over the chart to zoom")
     before = caption.inner_text()
-    chart = tab.locator(".js-plotly-plot").nth(1)
+    chart = tab.get_by_label("Engines and DMA queues of").locator(".js-plotly-plot")
     chart.scroll_into_view_if_needed()
     box = chart.bounding_box()
     assert box is not None
