@@ -28,6 +28,7 @@ LAYERS = 48
 ALL_REDUCES = 2
 """Of a layer: after attention and after the experts."""
 TARGETS = ("trn2", "trn3")
+BATCHES = (1, 4, 8, 16)
 FIRST_BUCKET = 128
 MAX_SEQ_LEN = 640
 
@@ -54,6 +55,10 @@ SLOTS = (
 )
 """Every row of a plan, in the order the model runs them."""
 
+EXPERTS = frozenset({"experts_prefill", "experts_decode"})
+STATIONARY = frozenset({"resident", "active"})
+"""Prefill experts that compute every token for every expert they run."""
+
 PER_LAYER = frozenset(registry.SLOTS) - {"final_norm", "lm_head"}
 
 
@@ -64,7 +69,8 @@ class PlannedLaunch:
     `bucket` is None for decode kernels that do not depend on the cache length. `arguments` takes a seed and
     returns the kernel's arguments by name. `time_ns` to `formula` are set on estimates only. `macs` are the
     multiply-accumulates of one launch as the challenge counts them: dense mathematics on whole buckets and
-    whole blocks, whatever is padding.
+    whole blocks, whatever is padding; `needed_macs`, on launches that run experts,
+    counts real tokens with the experts they chose and no more.
     """
 
     slot: str
@@ -82,6 +88,7 @@ class PlannedLaunch:
     high_ns: int | None = None
     formula: str | None = None
     macs: int | None = None
+    needed_macs: int | None = None
 
 
 def buckets(seq_len: int) -> tuple[int, ...]:
@@ -121,30 +128,35 @@ def decode_steps(prompt_tokens: int, seq_len: int) -> dict[int, int]:
     return steps
 
 
-def macs(slot: str, shapes: Shapes, tokens: int, bucket: int, variant: str = "baseline") -> int:
+def macs(
+    slot: str, shapes: Shapes, tokens: int, bucket: int, variant: str = "baseline", sequences: int = 1
+) -> int:
     """Multiply-accumulates of one launch of `slot` as the challenge counts them.
 
     Its counter adds up whole matmuls of the compiled graph: attention scores are not halved by causality, and
     prefill experts count every row of every worst-case block (every token for every expert where tokens stay
-    resident).
+    resident). A decode step of several sequences has a token of each, and experts in blocks as prefill has.
     """
     head, expert = 128, 3 * shapes.hidden * shapes.inner
-    rows = shapes.experts * tokens if variant == "resident" else shapes.blocks(tokens) * shapes.block
+    rows = shapes.experts * tokens if variant in STATIONARY else shapes.blocks(tokens) * shapes.block
+    chosen = TOP_K if sequences == 1 else rows
     table = {
         "qkv": tokens * shapes.hidden * shapes.columns,
         "attention_prefill": 2 * shapes.heads * tokens * tokens * head,
-        "attention_decode": 2 * shapes.heads * bucket * head,
+        "attention_decode": 2 * sequences * shapes.heads * bucket * head,
         "o_proj": tokens * shapes.heads * head * shapes.hidden,
         "router": tokens * shapes.hidden * shapes.experts,
         "experts_prefill": rows * expert,
-        "experts_decode": TOP_K * expert,
-        "lm_head": shapes.hidden * shapes.vocabulary,
+        "experts_decode": chosen * expert,
+        "lm_head": sequences * shapes.hidden * shapes.vocabulary,
     }
     return table.get(slot, 0)
 
 
 def _kernel_row(kernel: Variant, phase: str, at: Situation, bucket: int | None, count: int) -> PlannedLaunch:
     per_layer = kernel.slot in PER_LAYER
+    shapes = RANK.for_sequences(at.sequences)
+    counted = partial(macs, shapes=shapes, tokens=at.tokens, bucket=at.bucket, sequences=at.sequences)
     return PlannedLaunch(
         slot=kernel.slot,
         covers=kernel.covers,
@@ -156,8 +168,16 @@ def _kernel_row(kernel: Variant, phase: str, at: Situation, bucket: int | None, 
         module=kernel.module,
         function=kernel.function,
         arguments=partial(arguments, kernel, RANK, at),
-        macs=sum(macs(slot, RANK, at.tokens, at.bucket, kernel.base) for slot in kernel.covers),
+        macs=sum(counted(slot, variant=kernel.base) for slot in kernel.covers),
+        needed_macs=_needed(kernel, at) if not EXPERTS.isdisjoint(kernel.covers) else None,
     )
+
+
+def _needed(kernel: Variant, at: Situation) -> int:
+    """Multiply-accumulates of one launch for real tokens, each with the experts it chose."""
+    rest = (slot for slot in kernel.covers if slot not in EXPERTS)
+    others = sum(macs(slot, RANK, at.real, at.bucket, sequences=at.sequences) for slot in rest)
+    return at.real * TOP_K * 3 * RANK.hidden * RANK.inner + others
 
 
 def _estimated_row(
@@ -180,7 +200,7 @@ def _estimated_row(
 
 
 def _estimated_rows(
-    phase: str, bucket: int | None, tokens: int, steps: int, kernels: Sequence[Variant]
+    phase: str, bucket: int | None, tokens: int, steps: int, kernels: Sequence[Variant], sequences: int = 1
 ) -> list[PlannedLaunch]:
     """Embedding, all-reduces no kernel runs itself, and sampling, for `steps` executions of the graph.
 
@@ -192,11 +212,11 @@ def _estimated_rows(
     return [
         _estimated_row("embedding", phase, bucket, steps, estimates.embedding(tokens, RANK.hidden)),
         _estimated_row("all_reduce", phase, bucket, steps * outside, reduce),
-        _estimated_row("sampling", phase, bucket, steps, estimates.sampling(RANK.vocabulary)),
+        _estimated_row("sampling", phase, bucket, steps, estimates.sampling(RANK.vocabulary, sequences)),
     ]
 
 
-def _decode_rows(kernel: Variant, prompt_tokens: int, seq_len: int) -> list[PlannedLaunch]:
+def _decode_rows(kernel: Variant, prompt_tokens: int, seq_len: int, batch: int) -> list[PlannedLaunch]:
     """One row per bucket for kernels that read the cache, one for all steps otherwise.
 
     Routing is one draw for every step; the middle position of a bucket's steps stands for all of them.
@@ -204,19 +224,20 @@ def _decode_rows(kernel: Variant, prompt_tokens: int, seq_len: int) -> list[Plan
     steps = decode_steps(prompt_tokens, seq_len)
     total = sum(steps.values())
     if "attention_decode" not in kernel.covers:
-        at = Situation(1, 1, seq_len, prompt_tokens)
+        at = Situation(batch, batch, seq_len, prompt_tokens, batch)
         return [_kernel_row(kernel, "decode", at, None, total)] if total else []
     rows, position = [], prompt_tokens
     for bucket, count in steps.items():
-        at = Situation(1, 1, bucket, position + count // 2)
+        at = Situation(batch, batch, bucket, position + count // 2, batch)
         rows.append(_kernel_row(kernel, "decode", at, bucket, count))
         position += count
     return rows
 
 
 def _check(prompt_tokens: int, seq_len: int, batch: int, target: str) -> None:
-    if batch != 1:
-        raise UnsupportedShape(f"batch {batch} is not supported", "the kernels run batch 1; drop --batch")
+    if batch not in BATCHES:
+        offered = ", ".join(map(str, BATCHES))
+        raise UnsupportedShape(f"batch {batch} is not supported", f"the kernels run batches of {offered}")
     if target not in TARGETS:
         raise UnsupportedShape(f"there is no target {target!r}", f"targets are {', '.join(TARGETS)}")
     if not 0 < prompt_tokens < seq_len:
@@ -231,20 +252,21 @@ def plan(
 ) -> tuple[PlannedLaunch, ...]:
     """Every launch and estimated row of one generate() call: a prefill, then decode until seq_len is full.
 
+    A batch is as many prompts of the same length: a prefill for each, then steps of a token of each.
     `kernels` maps slots to variants (`kernel_choice`). Raises `UnsupportedShape` or `UnknownVariant`.
     """
     _check(prompt_tokens, seq_len, batch, target)
     bucket = bucket_of(prompt_tokens, seq_len)
     steps = sum(decode_steps(prompt_tokens, seq_len).values())
     at = Situation(bucket, prompt_tokens, bucket, prompt_tokens - 1)
-    prefill, decode = resolve(kernels, "prefill", bucket), resolve(kernels, "decode")
-    rows = [_kernel_row(kernel, "prefill", at, bucket, 1) for kernel in prefill]
-    rows += _estimated_rows("prefill", bucket, bucket, 1, prefill)
+    prefill, decode = resolve(kernels, "prefill", bucket), resolve(kernels, "decode", batch)
+    rows = [_kernel_row(kernel, "prefill", at, bucket, batch) for kernel in prefill]
+    rows += _estimated_rows("prefill", bucket, bucket, batch, prefill)
     if steps:
         for kernel in decode:
-            rows += _decode_rows(kernel, prompt_tokens, seq_len)
-        rows += _estimated_rows("decode", None, 1, steps, decode)
-    rows.append(_estimated_row("host", "host", None, seq_len - prompt_tokens, estimates.host(target)))
+            rows += _decode_rows(kernel, prompt_tokens, seq_len, batch)
+        rows += _estimated_rows("decode", None, batch, steps, decode, batch)
+    rows.append(_estimated_row("host", "host", None, seq_len - prompt_tokens, estimates.host(target, batch)))
     order = {slot: place for place, slot in enumerate(SLOTS)}
     phases = ("prefill", "decode", "host")
     return tuple(sorted(rows, key=lambda row: (phases.index(row.phase), order[row.slot], row.bucket or 0)))

@@ -33,13 +33,14 @@ class Slice:
 class Totals:
     """A run's totals in nanoseconds and rates per second. None where the run has nothing to say it with.
 
-    `prefill_ns` and `decode_ns_per_token` are device time; `decode_steps` is new tokens less the first, which
-    prefill yields. `host_ns` is host time over the run. `e2e_p99_ns` is the 99th percentile of measured
-    repetitions (as a benchmark reported it, where the repetitions are not known), or `e2e_ns` where there is
-    one value. `tokens_per_s` counts prompt and output as the
-    challenge does (sequence length × batch / end-to-end time); `generated_per_s` counts new tokens only.
-    `kernel_ns` is a single-kernel run's time. `waterfall` sums to `e2e_ns` (or `kernel_ns`), in the order of
-    execution.
+    `prefill_ns` and `decode_ns_per_token` are device time, the latter of one step, which gives each sequence
+    of a batch its token; `decode_per_s` is the tokens a second of such steps, without the host.
+    `decode_steps` is new tokens less the first, which prefill yields. `host_ns` is host time over the run.
+    `e2e_p99_ns` is the 99th percentile of measured repetitions (as a benchmark reported it, where the
+    repetitions are not known), or `e2e_ns` where there is one value. `tokens_per_s` counts prompt and output
+    as the challenge does (sequence length × batch / end-to-end time); `generated_per_s` counts new tokens
+    only. `kernel_ns` is a single-kernel run's time. `waterfall` sums to `e2e_ns` (or `kernel_ns`), in the
+    order of execution.
     """
 
     prefill_ns: Estimate | None
@@ -52,6 +53,7 @@ class Totals:
     e2e_p99_ns: Estimate | None
     tokens_per_s: Estimate | None
     generated_per_s: Estimate | None
+    decode_per_s: Estimate | None
     nki_flops_share: FlopsShare | None
     nki_flops_share_executed: FlopsShare | None
     kernel_ns: Estimate | None
@@ -79,6 +81,7 @@ def totals(run: Run) -> Totals:
         e2e_p99_ns=_p99(run, e2e),
         tokens_per_s=_rate(run.seq_len, run.batch, e2e, "sequence length × batch / end-to-end time"),
         generated_per_s=_rate(run.new_tokens, run.batch, e2e, "new tokens × batch / end-to-end time"),
+        decode_per_s=_rate(1, run.batch, per_token, "batch / device time of a decode step"),
         nki_flops_share=challenge_share(run),
         nki_flops_share_executed=honest_share(run),
         kernel_ns=_sum(run, "kernel", "Σ count × time of the kernel's launches"),

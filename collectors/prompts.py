@@ -20,6 +20,9 @@ from collectors.request import Prompt
 OFFICIAL_SEQ_LEN = 640
 """The sequence length the official baselines were measured at (main.py's default)."""
 
+OFFICIAL_BATCH = 1
+"""The sequences at once they were measured with."""
+
 SOURCE = "aws-neuron/nki-moe prompt_data_{target}.csv, commit f742418, sequence length 640"
 
 TOKENS = {0: 20, 1: 192, 2: 54, 3: 14, 4: 512}
@@ -75,9 +78,9 @@ def prompts(numbers: Sequence[int], target: str, contest_dir: Path | None = None
     return tuple(known[number] for number in wanted)
 
 
-def scored(prompt: Prompt, seq_len: int) -> Prompt:
-    """The prompt without its official baseline when that was measured at another sequence length."""
-    if seq_len == OFFICIAL_SEQ_LEN:
+def scored(prompt: Prompt, seq_len: int, batch: int = OFFICIAL_BATCH) -> Prompt:
+    """The prompt without its official baseline when that was measured at another length or batch."""
+    if (seq_len, batch) == (OFFICIAL_SEQ_LEN, OFFICIAL_BATCH):
         return prompt
     return replace(prompt, base_latency_ms=None, base_tokens_per_s=None)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -39,14 +40,14 @@ def _gain(shapes: Shapes, seed: int, salt: str, width: int) -> Array:
 
 
 def _row(at: Situation) -> Array:
-    return np.array([[at.position]], np.uint32)
+    return np.full((at.sequences, 1), at.position, np.uint32)
 
 
 def _caches(shapes: Shapes, at: Situation, seed: int) -> Arguments:
     """Keys with the norm a q/k-normed key has, values of unit variance, zeros from the position on."""
     caches = {}
     for name in ("k_cache", "v_cache"):
-        cache = normal(seed, name, (1, 1, shapes.cache, HEAD), 1.0)
+        cache = normal(seed, name, (at.sequences, 1, shapes.cache, HEAD), 1.0)
         cache[:, :, at.position + 1 :] = 0
         caches[name] = cache
     return caches
@@ -65,8 +66,15 @@ def _qkv_args(shapes: Shapes, at: Situation, seed: int) -> Arguments:
     return {"x": _hidden(shapes, at, seed), "weight": weight}
 
 
+def _angles(shapes: Shapes, at: Situation) -> tuple[Array, Array]:
+    if not at.decoding:
+        return angles(shapes, 0, at.tokens)
+    cos, sin = angles(shapes, at.position, 1)
+    return np.repeat(cos, at.sequences, axis=0), np.repeat(sin, at.sequences, axis=0)
+
+
 def _rope_args(shapes: Shapes, at: Situation, seed: int) -> Arguments:
-    cos, sin = angles(shapes, at.position if at.tokens == 1 else 0, at.tokens)
+    cos, sin = _angles(shapes, at)
     return {
         "q": normal(seed, "q", (at.tokens, shapes.heads * HEAD), 1.0),
         "k": normal(seed, "k", (at.tokens, HEAD), 1.0),
@@ -88,7 +96,7 @@ def _fused_qkv_args(shapes: Shapes, at: Situation, seed: int) -> Arguments:
 
 
 def _kv_update_args(shapes: Shapes, at: Situation, seed: int) -> Arguments:
-    first = Situation(at.tokens, at.real, at.bucket, at.position if at.tokens == 1 else 0)
+    first = at if at.decoding else replace(at, position=0)
     return {
         "k": normal(seed, "k", (at.tokens, HEAD), 1.0),
         "v": normal(seed, "v", (at.tokens, HEAD), 1.0),
@@ -107,7 +115,7 @@ def _attention_prefill_args(shapes: Shapes, at: Situation, seed: int) -> Argumen
 
 def _attention_decode_args(shapes: Shapes, at: Situation, seed: int) -> Arguments:
     return {
-        "q": normal(seed, "q", (1, shapes.heads * HEAD), 1.0),
+        "q": normal(seed, "q", (at.tokens, shapes.heads * HEAD), 1.0),
         **_caches(shapes, at, seed),
         "position": _row(at),
         "bucket": at.bucket,
@@ -244,6 +252,10 @@ def _lm_head_args(shapes: Shapes, at: Situation, seed: int) -> Arguments:
     return {"x": _hidden(shapes, at, seed), "weight": head_weight(shapes, seed), "position": last}
 
 
+def _lm_head_batch_args(shapes: Shapes, at: Situation, seed: int) -> Arguments:
+    return {"x": _hidden(shapes, at, seed), "weight": head_weight(shapes, seed)}
+
+
 def _head_args(shapes: Shapes, at: Situation, seed: int) -> Arguments:
     norm = _norm_args(shapes, at, seed)
     return _lm_head_args(shapes, at, seed) | {"norm_weight": norm["weight"], "eps": shapes.eps}
@@ -261,6 +273,10 @@ MAKERS: Mapping[str, Maker] = {
     "attention_prefill_diagonal": _attention_prefill_args,
     "attention_decode": _attention_decode_args,
     "attention_decode_cached": _attention_cached_args,
+    "kv_update_batch": _kv_update_args,
+    "attention_decode_batch": _attention_decode_args,
+    "experts_batch": _experts_prompt_args,
+    "lm_head_batch": _lm_head_batch_args,
     "attention_block": _attention_block_args,
     "o_proj": _o_proj_args,
     "o_proj_interleaved": _o_proj_args,
@@ -286,4 +302,4 @@ MAKERS: Mapping[str, Maker] = {
 
 def arguments(kernel: Variant, shapes: Shapes, at: Situation, seed: int) -> Arguments:
     """Arguments by parameter name for one launch of `kernel`, its settings among them."""
-    return MAKERS[kernel.function](shapes, at, seed) | dict(kernel.settings)
+    return MAKERS[kernel.function](shapes.for_sequences(at.sequences), at, seed) | dict(kernel.settings)

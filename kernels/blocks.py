@@ -126,15 +126,16 @@ def engine_of(name: str) -> Any:
     return nisa.engine.gpsimd
 
 
-def copy_weights(queues: str, turn: int, dst: Any, src: Any) -> None:
+def copy_weights(queues: str, turn: int, dst: Any, src: Any, oob: Any = nisa.oob_mode.error) -> None:
     """A weight transfer, its descriptors written by hardware (triggered by the sync engine) or by GpSimd.
 
-    `queues` "both" takes turns, even ones on hardware; "hardware" and "software" stay with one.
+    `queues` "both" takes turns, even ones on hardware; "hardware" and "software" stay with one. With `oob`
+    skip, a source outside its tensor moves nothing.
     """
     if queues == "hardware" or (queues == "both" and turn % 2 == 0):
-        nisa.dma_copy(dst=dst, src=src, dge_mode=nisa.dge_mode.hwdge, engine=nisa.engine.sync)
+        nisa.dma_copy(dst=dst, src=src, oob_mode=oob, dge_mode=nisa.dge_mode.hwdge, engine=nisa.engine.sync)
     else:
-        nisa.dma_copy(dst=dst, src=src, dge_mode=nisa.dge_mode.swdge)
+        nisa.dma_copy(dst=dst, src=src, oob_mode=oob, dge_mode=nisa.dge_mode.swdge)
 
 
 def request_pieces(tiles: Any, source: Any, piece: int, queues: str = "both") -> None:

@@ -16,7 +16,7 @@ import numpy as np
 
 from kernels.arguments import arguments
 from kernels.references import Arguments, Array, probabilities, reference, tensor
-from kernels.registry import Variant, variant
+from kernels.registry import Variant, batched, variant
 from kernels.shapes import RANK, Shapes, Situation
 
 ATOL = 1e-5
@@ -56,10 +56,21 @@ def _same_experts(made: dict[str, Any]) -> None:
     made["ids"][:] = np.arange(8, dtype=made["ids"].dtype)
 
 
+def _no_shares(made: dict[str, Any]) -> None:
+    """A softmax so sharp that every share but the best is zero."""
+    made["affinities"][:] = np.eye(1, made["affinities"].shape[1], dtype=np.float32)
+
+
 def _ties(made: dict[str, Any]) -> None:
     """Every other expert's router weights repeat its neighbour's, so their logits tie exactly."""
     weight = made["router_weight" if "router_weight" in made else "weight"]
     weight[:, 1::2] = weight[:, 0::2]
+
+
+def _apart(made: dict[str, Any]) -> None:
+    """Sequences of other lengths each, the first of one token, the last as long as before."""
+    position = made["position"]
+    position[:, 0] = np.linspace(0, int(position[0, 0]), len(position)).astype(position.dtype)
 
 
 def _large(made: dict[str, Any]) -> None:
@@ -79,6 +90,9 @@ AWKWARD: dict[str, tuple[tuple[str, Change], ...]] = {
     "moe_block": (("ties", _ties),),
     "moe_block_fp8": (("ties", _ties),),
     "group_tokens": (("all tokens to the same experts", _same_experts),),
+    "experts_batch": (("all tokens to the same experts", _same_experts), ("shares of zero", _no_shares)),
+    "kv_update_batch": (("sequences of other lengths", _apart),),
+    "attention_decode_batch": (("large queries", _large), ("sequences of other lengths", _apart)),
     "experts_prompt": (("all tokens to the same experts", _same_experts),),
     "experts_decode": (("experts 0 to 7", _same_experts),),
     "attention_prefill": (("large queries", _large),),
@@ -95,6 +109,10 @@ READS_CACHE = frozenset(
 )
 
 
+def _step(shapes: Shapes, sequences: int, position: int) -> Situation:
+    return Situation(sequences, sequences, min(shapes.cache, 640), position, sequences)
+
+
 def _situations(kernel: Variant, shapes: Shapes) -> list[tuple[str, Situation]]:
     """Prefill of a short prompt and a full bucket; decode in the middle, at the start and end of a bucket."""
     found = []
@@ -102,6 +120,8 @@ def _situations(kernel: Variant, shapes: Shapes) -> list[tuple[str, Situation]]:
         found.append(("short prompt", Situation(128, 14, 128, 13)))
         if shapes is SMALL:
             found.append(("full bucket", Situation(256, 256, 256, 255)))
+    if batched(kernel):
+        return [(f"{count} sequences", _step(shapes, count, 77)) for count in (4, 8, 16)]
     if "decode" in kernel.phases:
         found.append(("one token", Situation(1, 1, min(shapes.cache, 640), 77)))
         if kernel.function in READS_CACHE and shapes is SMALL:

@@ -18,7 +18,14 @@ def inner_depth(inner: int) -> int:
     return depth
 
 
-def request_gate_up(gate_up: Any, owner: Any, tile: Any, pieces: int = 2, queues: str = "both") -> None:
+def request_gate_up(
+    gate_up: Any,
+    owner: Any,
+    tile: Any,
+    pieces: int = 2,
+    queues: str = "both",
+    oob: Any = nisa.oob_mode.error,
+) -> None:
     """Gate and up of expert `owner` ([1, 1] in SBUF) into tile [128, H / 128, 2 I] in `pieces` transfers.
 
     Partition p holds neighbouring rows, so a descriptor of two pieces moves one run of 6 KiB for
@@ -33,10 +40,12 @@ def request_gate_up(gate_up: Any, owner: Any, tile: Any, pieces: int = 2, queues
             scalar_offset=owner,
             indirect_dim=0,
         )
-        copy_weights(queues, low // size, tile[:, low : low + size, :], source)
+        copy_weights(queues, low // size, tile[:, low : low + size, :], source, oob)
 
 
-def request_down(down: Any, owner: Any, tile: Any, queues: str = "both") -> None:
+def request_down(
+    down: Any, owner: Any, tile: Any, queues: str = "both", oob: Any = nisa.oob_mode.error
+) -> None:
     """The down weight of expert `owner` into tile [I / run, run, H], half of the columns on either queue."""
     size, run, hidden = tile.shape
     half = hidden // 2
@@ -47,7 +56,7 @@ def request_down(down: Any, owner: Any, tile: Any, queues: str = "both") -> None
             scalar_offset=owner,
             indirect_dim=0,
         )
-        copy_weights(queues, low // half, tile[:, :, low : low + half], source)
+        copy_weights(queues, low // half, tile[:, :, low : low + half], source, oob)
 
 
 def copy_on(hardware: bool, target: Any, source: Any) -> None:
@@ -59,11 +68,17 @@ def copy_on(hardware: bool, target: Any, source: Any) -> None:
 
 
 def request_expert(
-    gate_up: Any, down: Any, owner: Any, first: Any, second: Any, queues: str = "both"
+    gate_up: Any,
+    down: Any,
+    owner: Any,
+    first: Any,
+    second: Any,
+    queues: str = "both",
+    oob: Any = nisa.oob_mode.error,
 ) -> None:
-    """All weights of expert `owner`, gate and up before down."""
-    request_gate_up(gate_up, owner, first, queues=queues)
-    request_down(down, owner, second, queues)
+    """All weights of expert `owner`, gate and up before down; `oob` as `copy_weights` takes it."""
+    request_gate_up(gate_up, owner, first, queues=queues, oob=oob)
+    request_down(down, owner, second, queues, oob)
 
 
 def turn_active(active: Any, rows: int, inner: int, dtype: Any) -> Any:

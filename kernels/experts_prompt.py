@@ -37,17 +37,17 @@ def experts_prompt(
     out = nl.ndarray((tokens, hidden), dtype=x.dtype, buffer=nl.shared_hbm)
     core, cores = core_of()
     first, count = share(experts)
-    pairs = _buffers(gate_up, down, buffers)
+    pairs = expert_buffers(gate_up, down, buffers)
     tile = nl.ndarray((tokens, hidden), dtype=x.dtype, buffer=nl.sbuf)
     nisa.dma_copy(dst=tile, src=x, dge_mode=nisa.dge_mode.hwdge, engine=nisa.engine.scalar)
     turned = transpose_interleaved(tile, tokens, hidden)
-    scales = _affinity_table(ids, affinities, tokens, experts)
+    scales = affinity_table(ids, affinities, tokens, experts)
     sums = _sum_experts(turned, scales, gate_up, down, pairs, tokens, first, count, queues)
     store_sum(sums, out, 0, tokens, core, cores)
     return out
 
 
-def _buffers(gate_up: Any, down: Any, count: int) -> Any:
+def expert_buffers(gate_up: Any, down: Any, count: int) -> Any:
     """Pairs of SBUF tiles for one expert's weights each: 20 KiB per partition for Qwen3-30B-A3B."""
     hidden, width = gate_up.shape[1], gate_up.shape[2]
     inner = down.shape[1]
@@ -69,11 +69,18 @@ def _request(gate_up: Any, down: Any, expert: int, pair: Any, queues: str) -> No
     copy_weights(queues, 1, pair[1], down.reshape((experts, inner // run, run, hidden))[expert, :, :, :])
 
 
-def _affinity_table(ids: Any, affinities: Any, rows: int, experts: int) -> Any:
-    """[rows, E] fp32: a token's affinity to each expert, zero where it was not chosen."""
+def affinity_table(ids: Any, affinities: Any, rows: int, experts: int, least: float = 0.0) -> Any:
+    """[rows, E] fp32: a token's affinity to each expert, zero where it was not chosen.
+
+    No chosen expert's is below `least`: more than zero tells one chosen from one that was not.
+    """
     chosen = nl.ndarray((rows, TOP_K), dtype=nl.float32, buffer=nl.sbuf)
     nisa.tensor_copy(dst=chosen, src=load(ids, nl.uint32), engine=nisa.engine.vector)
     weight = load(affinities, nl.float32)
+    if least > 0.0:
+        raised = nl.ndarray((rows, TOP_K), dtype=nl.float32, buffer=nl.sbuf)
+        nisa.tensor_scalar(dst=raised, data=weight, op0=nl.maximum, operand0=least, engine=nisa.engine.vector)
+        weight = raised
     index = column_index(rows, experts)
     parts = nl.ndarray((rows, TOP_K, experts), dtype=nl.float32, buffer=nl.sbuf)
     for k in range(TOP_K):

@@ -28,7 +28,7 @@ def _row_index(rows: int, offset: int, step: int) -> Any:
     return index
 
 
-def _triangle() -> Any:
+def triangle() -> Any:
     """[128, 128] bf16, one where row < column: as a stationary tile it sums the rows before each row."""
     ones = nl.ndarray((P, P), dtype=nl.float32, buffer=nl.sbuf)
     nisa.memset(dst=ones, value=1.0)
@@ -154,7 +154,7 @@ def group_tokens(ids: Any, num_experts: int, block_size: int) -> Any:
         padded, ends, ones = _block_ends(members, experts, block)
         starts = nl.ndarray((P, experts), dtype=nl.float32, buffer=nl.sbuf)
         nisa.tensor_tensor(dst=starts, data1=ends, data2=padded, op=nl.subtract)
-        triangle = _triangle()
+        above = triangle()
         for tile in range(len(members)):
             rows = members[tile].shape[0]
             before = nl.ndarray((rows, experts), dtype=nl.float32, buffer=nl.psum)
@@ -163,7 +163,7 @@ def group_tokens(ids: Any, num_experts: int, block_size: int) -> Any:
                     dst=before, stationary=ones[:, 0:rows], moving=members[earlier], accumulate=earlier > 0
                 )
             nisa.nc_matmul(
-                dst=before, stationary=triangle[0:rows, 0:rows], moving=members[tile], accumulate=tile > 0
+                dst=before, stationary=above[0:rows, 0:rows], moving=members[tile], accumulate=tile > 0
             )
             base = nl.ndarray((rows, experts), dtype=nl.float32, buffer=nl.sbuf)
             nisa.tensor_tensor(dst=base, data1=before, data2=starts[0:rows, :], op=nl.add)

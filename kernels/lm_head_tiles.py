@@ -8,8 +8,9 @@ import nki
 import nki.isa as nisa
 import nki.language as nl
 
-from kernels.blocks import P, copy_weights, load_scalar, share
+from kernels.blocks import P, share
 from kernels.columns import inverse_rms_of, load_column, ones_matrix, scaled_column, sum_of_squares
+from kernels.lm_head import load_row, request_columns
 
 
 @nki.jit
@@ -36,7 +37,7 @@ def lm_head_tiles(
     assert hidden % (2 * P) == 0, "the hidden dimension comes in blocks of 256"
     out = nl.ndarray((1, vocabulary), dtype=nl.float32, buffer=nl.shared_hbm)
     first, size = share(vocabulary)
-    column, gamma = _load_row(x, position), load_column(norm_weight)
+    column, gamma = load_row(x, position), load_column(norm_weight)
     flight = []
     for _ in range(buffers):
         flight.append(nl.ndarray((P, hidden // P, min(columns, size)), dtype=weight.dtype, buffer=nl.sbuf))
@@ -46,7 +47,7 @@ def lm_head_tiles(
     for start, group in _groups(size, columns):
         tiles = flight[turn % buffers][:, :, 0:group]
         turn = turn + 1
-        _request(weight, first + start, tiles, queues)
+        request_columns(weight, first + start, tiles, queues)
         whole = group // P * P
         if whole > 0:
             _store(_logits(scaled, tiles, 0, whole // P, P, inverse), out, first + start)
@@ -66,30 +67,6 @@ def _groups(size: int, columns: int) -> Any:
         found.append((start, group))
         start = start + group
     return found
-
-
-def _load_row(x: Any, position: Any) -> Any:
-    """Row position [1, 1] of x [T, H] as [128, H / 128], H interleaved."""
-    depth = x.shape[1] // P
-    column = nl.ndarray((P, depth), dtype=x.dtype, buffer=nl.sbuf)
-    nisa.dma_copy(
-        dst=column,
-        src=x.ap(
-            pattern=[[depth, P], [1, depth]], offset=0, scalar_offset=load_scalar(position), indirect_dim=0
-        ),
-        dge_mode=nisa.dge_mode.hwdge,
-        engine=nisa.engine.scalar,
-    )
-    return column
-
-
-def _request(weight: Any, start: int, tiles: Any, queues: str) -> None:
-    """Columns from `start` on into tiles [128, H / 128, n], half of the depth on either kind of queue."""
-    depth, group = tiles.shape[1], tiles.shape[2]
-    rows = weight.reshape((P, depth, weight.shape[1]))
-    half = depth // 2
-    for turn, part in ((0, slice(0, half)), (1, slice(half, depth))):
-        copy_weights(queues, turn, tiles[:, part, :], rows[:, part, start : start + group])
 
 
 def _logits(column: Any, tiles: Any, start: int, count: int, width: int, inverse: Any) -> Any:

@@ -108,6 +108,15 @@ def _kv_update(a: Arguments) -> Results:
     return tuple(caches)
 
 
+def _kv_update_batch(a: Arguments) -> Results:
+    caches = []
+    for name in ("k", "v"):
+        cache = np.array(a[f"{name}_cache"], dtype=np.float32)
+        cache[np.arange(len(cache)), 0, a["position"][:, 0]] = a[name]
+        caches.append(cache)
+    return tuple(caches)
+
+
 def _attention_prefill(a: Arguments) -> Results:
     return (attend(tensor(a["q"]), tensor(a["k"]), tensor(a["v"]), 0).numpy(),)
 
@@ -116,6 +125,17 @@ def _attention_decode(a: Arguments) -> Results:
     position, bucket = int(a["position"][0, 0]), a["bucket"]
     k, v = tensor(a["k_cache"])[0, 0, :bucket], tensor(a["v_cache"])[0, 0, :bucket]
     return (attend(tensor(a["q"]), k, v, position).numpy(),)
+
+
+def _attention_decode_batch(a: Arguments) -> Results:
+    each = [
+        _attention_decode(
+            {name: a[name][b : b + 1] for name in ("q", "k_cache", "v_cache", "position")}
+            | {"bucket": a["bucket"]}
+        )[0]
+        for b in range(a["q"].shape[0])
+    ]
+    return (np.concatenate(each),)
 
 
 def _attention_cached(a: Arguments) -> Results:
@@ -226,6 +246,8 @@ REFERENCES: Mapping[str, Callable[[Arguments], Results]] = {
     "attention_decode": _attention_decode,
     "attention_decode_cached": _attention_cached,
     "attention_block": _attention_block,
+    "kv_update_batch": _kv_update_batch,
+    "attention_decode_batch": _attention_decode_batch,
     "o_proj": _project,
     "o_proj_interleaved": _project,
     "router": _router,
@@ -234,6 +256,7 @@ REFERENCES: Mapping[str, Callable[[Arguments], Results]] = {
     "experts_prefill": _experts_prefill,
     "experts_prefill_grouped": _experts_prefill,
     "experts_prompt": _experts_sum,
+    "experts_batch": _experts_sum,
     "experts_decode": _experts_decode,
     "experts_decode_prefetched": _experts_sum,
     "moe_decode": _moe_decode,
@@ -243,6 +266,7 @@ REFERENCES: Mapping[str, Callable[[Arguments], Results]] = {
     "aggregate": _aggregate,
     "lm_head": _lm_head,
     "lm_head_wide": _lm_head,
+    "lm_head_batch": _project,
     "lm_head_tiles": _normed_head,
 }
 """Kernel function to its reference."""

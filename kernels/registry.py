@@ -15,9 +15,11 @@ __all__ = [
     "SLOTS",
     "VARIANTS",
     "Variant",
+    "batched",
     "kernel_choice",
     "phases_of",
     "resolve",
+    "slots_of",
     "variant",
     "variants_of",
 ]
@@ -73,23 +75,43 @@ def kernel_choice(text: str) -> dict[str, str]:
     return choice
 
 
-def _fitting(chosen: Variant, tokens: int) -> Variant:
+def batched(kernel: Variant) -> bool:
+    """Whether a variant is one for several sequences: it takes the place of others there."""
+    replaced = {one.several for one in VARIANTS if one.slot == kernel.slot}
+    return kernel.base in replaced - {"baseline"}
+
+
+def _fitting(chosen: Variant, phase: str, tokens: int) -> Variant:
+    """What runs in a variant's place on so many tokens; in decode they are one of each sequence."""
+    if phase == "decode":
+        if tokens > 1 and chosen.several is not None:
+            return variant(chosen.slot, chosen.several)
+        if tokens == 1 and batched(chosen):
+            raise UnknownVariant(
+                f"{chosen.slot}={chosen.name} is for several sequences", "use --batch 4, 8 or 16 with it"
+            )
+        return chosen
     if chosen.max_tokens is not None and tokens > chosen.max_tokens:
         return variant(chosen.slot, chosen.beyond)
     return chosen
 
 
+def slots_of(phase: str, tokens: int = 1) -> tuple[str, ...]:
+    """The slots of a phase; several tokens of decode are grouped by expert as a prompt's are."""
+    grouped = ("group_tokens",) if phase == "decode" and tokens > 1 else ()
+    return tuple(slot for slot in SLOTS if phase in phases_of(slot) or slot in grouped)
+
+
 def resolve(choice: Mapping[str, str], phase: str, tokens: int = 1) -> tuple[Variant, ...]:
     """The variants that run in `phase` on `tokens` tokens, in order, each slot filled once.
 
-    A variant that covers several slots takes them from the baselines, and from a chosen variant all of
-    whose slots it covers. Two that overlap otherwise cannot both run, and `UnknownVariant` says so.
+    Decode has one token of each sequence. A variant that covers several slots takes them from the baselines,
+    and from a chosen variant all of whose slots it covers. Two that overlap otherwise cannot both run, and
+    `UnknownVariant` says so.
     """
-    chosen = [
-        _fitting(variant(slot, choice.get(slot, "baseline")), tokens)
-        for slot in SLOTS
-        if phase in phases_of(slot)
-    ]
+    slots = slots_of(phase, tokens)
+    wanted = [variant(slot, choice.get(slot, "baseline")) for slot in slots]
+    chosen = [_fitting(v, phase, tokens) for v in wanted]
     special = [v for v in chosen if v.name != "baseline" and phase in v.phases]
     owner: dict[str, Variant] = {}
     for one in sorted(special, key=lambda v: -len(v.covers)):
@@ -104,9 +126,8 @@ def resolve(choice: Mapping[str, str], phase: str, tokens: int = 1) -> tuple[Var
             )
         owner |= dict.fromkeys(one.covers, one)
     order: list[Variant] = []
-    for slot in SLOTS:
-        if phase in phases_of(slot):
-            runs = owner.get(slot) or variant(slot, "baseline")
-            if runs not in order:
-                order.append(runs)
+    for slot in slots:
+        runs = owner.get(slot) or _fitting(variant(slot, "baseline"), phase, tokens)
+        if runs not in order:
+            order.append(runs)
     return tuple(order)

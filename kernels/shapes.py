@@ -7,7 +7,7 @@ fp32 or integers.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -45,6 +45,10 @@ class Shapes:
     def columns(self) -> int:
         """Columns of the fused QKV projection."""
         return (self.heads + 2) * HEAD
+
+    def for_sequences(self, sequences: int) -> Shapes:
+        """These for a decode step: blocks of as many rows as sequences, so that no expert needs two."""
+        return self if sequences == 1 else replace(self, block=sequences)
 
     def blocks(self, tokens: int) -> int:
         """Blocks of `block` rows that always suffice for `tokens` tokens grouped by expert."""
@@ -167,12 +171,21 @@ def group(shapes: Shapes, ids: Array) -> tuple[Array, Array, Array, Array]:
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """What a launch runs on: its tokens, how many are real, the bucket, and the cache position."""
+    """What a launch runs on: its tokens, how many are real, the bucket, and the cache position.
+
+    A decode step of several `sequences` has one token of each, all at the same position.
+    """
 
     tokens: int
     real: int
     bucket: int
     position: int
+    sequences: int = 1
+
+    @property
+    def decoding(self) -> bool:
+        """Whether tokens are each the newest of its sequence."""
+        return self.tokens == self.sequences
 
     def __post_init__(self) -> None:
         if not 0 < self.real <= self.tokens:

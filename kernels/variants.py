@@ -50,7 +50,8 @@ class Variant:
     phase the baseline of its slots runs. Beyond `max_tokens` tokens the variant named `beyond` takes its
     place. `summary` says the idea in one sentence. `parameters` are the keyword arguments a search
     may vary; `settings` are those that differ from their defaults, and part of the name. `all_reduces` counts
-    the collectives it runs itself.
+    the collectives it runs itself. `several` names the variant that takes its place where a decode step has
+    several sequences; None where it runs them itself.
     """
 
     slot: str
@@ -65,6 +66,7 @@ class Variant:
     parameters: tuple[Parameter, ...] = ()
     settings: Settings = ()
     all_reduces: int = 0
+    several: str | None = None
 
     @property
     def base(self) -> str:
@@ -72,15 +74,17 @@ class Variant:
         return self.name.partition(SEPARATOR)[0]
 
 
-def _baseline(slot: str, module: str, summary: str) -> Variant:
+def _baseline(slot: str, module: str, summary: str, several: str | None = None) -> Variant:
     phases = PHASES_OF.get(slot, ("prefill", "decode"))
-    return Variant(slot, "baseline", f"kernels.{module}", module, (slot,), summary, phases)
+    return Variant(slot, "baseline", f"kernels.{module}", module, (slot,), summary, phases, several=several)
 
 
 QUEUES = Parameter(
     "queues", ("both", "hardware", "software"), "both", "who writes descriptors of weight transfers"
 )
 EXPERTS = (Parameter("pieces", (1, 2, 4, 8), 2, "transfers of an expert's gate and up"), QUEUES)
+
+LISTED = (Parameter("buffers", (2, 4), 4, "experts in flight, and in a round of the loop"), QUEUES)
 
 HEAD_PARAMETERS = (
     Parameter("columns", (512, 1024, 2048), 2048, "columns of the vocabulary per transfer"),
@@ -106,7 +110,18 @@ VARIANTS: tuple[Variant, ...] = (
         ),
     ),
     _baseline("qk_norm_rope", "qk_norm_rope", "All heads side by side, one instruction for every head."),
-    _baseline("kv_update", "kv_update", "One HBM-to-HBM transfer per cache with a dynamic address."),
+    _baseline(
+        "kv_update", "kv_update", "One HBM-to-HBM transfer per cache with a dynamic address.", "batched"
+    ),
+    Variant(
+        "kv_update",
+        "batched",
+        "kernels.batch_attention",
+        "kv_update_batch",
+        ("kv_update",),
+        "One scatter per cache for all sequences, each at its own position.",
+        ("decode",),
+    ),
     _baseline(
         "attention_prefill", "attention_prefill", "All scores to the diagonal, mask, one softmax per row."
     ),
@@ -123,7 +138,21 @@ VARIANTS: tuple[Variant, ...] = (
             Parameter("evict", ("vector", "scalar"), "vector", "engine that evicts probabilities"),
         ),
     ),
-    _baseline("attention_decode", "attention_decode", "Keys in 128-row loads, each transposed by itself."),
+    _baseline(
+        "attention_decode",
+        "attention_decode",
+        "Keys in 128-row loads, each transposed by itself.",
+        "batched",
+    ),
+    Variant(
+        "attention_decode",
+        "batched",
+        "kernels.batch_attention",
+        "attention_decode_batch",
+        ("attention_decode",),
+        "Cores divide the sequences; every head of every sequence is a row of one softmax.",
+        ("decode",),
+    ),
     Variant(
         "attention_decode",
         "cached",
@@ -132,6 +161,7 @@ VARIANTS: tuple[Variant, ...] = (
         ("kv_update", "attention_decode"),
         "One interleaved load per cache, the new token from SBUF, the cache written off the critical path.",
         ("decode",),
+        several="batched",
     ),
     Variant(
         "attention_decode",
@@ -142,6 +172,7 @@ VARIANTS: tuple[Variant, ...] = (
         "From the residual to what attention adds to it; both projections' weights arrive meanwhile.",
         ("decode",),
         parameters=(Parameter("pieces", (1, 2, 4), 4, "transfers of each half of the QKV weight"), QUEUES),
+        several="batched",
     ),
     Variant(
         "attention_decode",
@@ -155,6 +186,7 @@ VARIANTS: tuple[Variant, ...] = (
         "A whole layer with both all-reduces inside; attention's weights arrive under the first.",
         ("decode",),
         all_reduces=2,
+        several="batched",
     ),
     _baseline("o_proj", "o_proj", "Transpose, then matmuls; cores divide the columns."),
     Variant(
@@ -166,6 +198,7 @@ VARIANTS: tuple[Variant, ...] = (
         "The contracted dimension interleaved over partitions: no transpose, few large transfers.",
         ("decode",),
         parameters=(Parameter("pieces", (1, 2, 4, 8), 4, "transfers of the weight"), QUEUES),
+        several="baseline",
     ),
     _baseline("post_norm", "rmsnorm", "Tokens on partitions, the row in one pass."),
     _baseline("router", "router", "fp32 logits from 128-row weight pieces, softmax, top-8."),
@@ -205,7 +238,38 @@ VARIANTS: tuple[Variant, ...] = (
         ("prefill",),
         parameters=(Parameter("buffers", (2, 3, 4, 6), 3, "blocks in flight"), QUEUES),
     ),
-    _baseline("experts_decode", "experts_decode", "Eighteen dynamic transfers per expert."),
+    Variant(
+        "experts_prefill",
+        "active",
+        "kernels.experts_batch",
+        "experts_batch",
+        ("group_tokens", "experts_prefill", "aggregate"),
+        "Up to 128 tokens stay stationary; a hardware loop fetches only experts some token chose.",
+        ("prefill",),
+        max_tokens=128,
+        beyond="grouped",
+        parameters=LISTED,
+    ),
+    _baseline("experts_decode", "experts_decode", "Eighteen dynamic transfers per expert.", "blocks"),
+    Variant(
+        "experts_decode",
+        "blocks",
+        "kernels.experts_prefill",
+        "experts_prefill",
+        ("experts_decode",),
+        "Several sequences: a block for each expert of the worst case, tokens gathered into it.",
+        ("decode",),
+    ),
+    Variant(
+        "experts_decode",
+        "batched",
+        "kernels.experts_batch",
+        "experts_batch",
+        ("group_tokens", "experts_decode", "aggregate"),
+        "Several sequences stay stationary; a hardware loop fetches each chosen expert once.",
+        ("decode",),
+        parameters=LISTED,
+    ),
     Variant(
         "experts_decode",
         "prefetched",
@@ -214,6 +278,7 @@ VARIANTS: tuple[Variant, ...] = (
         ("experts_decode", "aggregate"),
         "Two large transfers per expert, all requested first, on both kinds of queue; sum in PSUM.",
         ("decode",),
+        several="batched",
         parameters=EXPERTS,
     ),
     Variant(
@@ -224,6 +289,7 @@ VARIANTS: tuple[Variant, ...] = (
         ("post_norm", "router", "experts_decode", "aggregate"),
         "Norm, routing and experts in one kernel: ids go from top-8 straight into transfer addresses.",
         ("decode",),
+        several="batched",
         parameters=EXPERTS,
     ),
     Variant(
@@ -234,6 +300,7 @@ VARIANTS: tuple[Variant, ...] = (
         ("post_norm", "router", "experts_decode", "aggregate"),
         "From the residual to what the experts add: weights stationary, half of the columns a core.",
         ("decode",),
+        several="batched",
         parameters=(QUEUES, replace(QUEUES, name="down_queues")),
     ),
     Variant(
@@ -244,12 +311,23 @@ VARIANTS: tuple[Variant, ...] = (
         ("post_norm", "router", "experts_decode", "aggregate"),
         "`block` on fp8 weights with scales: half of the bytes, and not quite the checkpoint's answers.",
         ("decode",),
+        several="batched",
     ),
     _baseline(
         "aggregate", "aggregate", "Gather each choice's rows and add, in fp32, highest affinity first."
     ),
     _baseline("final_norm", "rmsnorm", "Tokens on partitions, the row in one pass."),
-    _baseline("lm_head", "lm_head", "512 columns at a time, weights in 128-row pieces."),
+    _baseline("lm_head", "lm_head", "512 columns at a time, weights in 128-row pieces.", "batched"),
+    Variant(
+        "lm_head",
+        "batched",
+        "kernels.lm_head",
+        "lm_head_batch",
+        ("lm_head",),
+        "Several sequences stay stationary while the vocabulary streams past all of them once.",
+        ("decode",),
+        parameters=HEAD_PARAMETERS,
+    ),
     Variant(
         "lm_head",
         "wide",
@@ -258,6 +336,7 @@ VARIANTS: tuple[Variant, ...] = (
         ("lm_head",),
         "4 KiB descriptors over two queues, the hidden dimension interleaved.",
         parameters=HEAD_PARAMETERS,
+        several="batched",
     ),
     Variant(
         "lm_head",
@@ -267,6 +346,7 @@ VARIANTS: tuple[Variant, ...] = (
         ("final_norm", "lm_head"),
         "The final norm of one row inside, weights stationary: the tensor engine never holds up the queues.",
         parameters=HEAD_PARAMETERS,
+        several="batched",
     ),
 )
 

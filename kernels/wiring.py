@@ -16,9 +16,11 @@ WIRING: Mapping[tuple[str, str], tuple[str, str]] = {
     ),
     ("qk_norm_rope", "qk_norm_rope"): ("q k q_weight k_weight cos sin eps", "q k"),
     ("kv_update", "kv_update"): ("k v k_cache v_cache position", "k_cache v_cache"),
+    ("kv_update", "kv_update_batch"): ("k v k_cache v_cache position", "k_cache v_cache"),
     ("attention_prefill", "attention_prefill"): ("q k v", "attention"),
     ("attention_prefill", "attention_prefill_diagonal"): ("q k v", "attention"),
     ("attention_decode", "attention_decode"): ("q k_cache v_cache position bucket", "attention"),
+    ("attention_decode", "attention_decode_batch"): ("q k_cache v_cache position bucket", "attention"),
     ("attention_decode", "attention_decode_cached"): (
         "q k v k_cache v_cache position bucket",
         "attention k_cache v_cache",
@@ -49,6 +51,12 @@ WIRING: Mapping[tuple[str, str], tuple[str, str]] = {
         "y",
     ),
     ("experts_prefill", "experts_prompt"): ("x=normed gate_up down ids affinities", "added"),
+    ("experts_prefill", "experts_batch"): ("x=normed gate_up down ids affinities", "added"),
+    ("experts_decode", "experts_batch"): ("x=normed gate_up down ids affinities", "added"),
+    ("experts_decode", "experts_prefill"): (
+        "x=normed gate_up down row_token block_expert block_size",
+        "y",
+    ),
     ("experts_decode", "experts_decode"): ("x=normed gate_up down ids", "y"),
     ("experts_decode", "experts_decode_prefetched"): ("x=normed gate_up down ids affinities", "added"),
     ("experts_decode", "moe_decode"): (
@@ -73,6 +81,7 @@ WIRING: Mapping[tuple[str, str], tuple[str, str]] = {
     ("aggregate", "aggregate"): ("y slot affinities", "added"),
     ("final_norm", "rmsnorm"): ("x=hidden weight=final_norm eps", "normed"),
     ("lm_head", "lm_head"): ("x=normed weight=lm_head position=last", "logits"),
+    ("lm_head", "lm_head_batch"): ("x=normed weight=lm_head", "logits"),
     ("lm_head", "lm_head_tiles"): (
         "x=hidden norm_weight=final_norm weight=lm_head position=last eps",
         "logits",

@@ -125,3 +125,20 @@ def test_attentions_weights_arrive_in_long_runs() -> None:
     large = [i.transfer for i in trace.cores[0] if i.transfer is not None and i.transfer.bytes > 1 << 18]
     assert sum(t.bytes for t in large) == (2048 * 6 + 1024 * 8) * 128 * 2
     assert min(t.descriptor_bytes for t in large) >= 2048
+
+
+@pytest.mark.parametrize("sequences", [4, 16])
+def test_an_expert_of_a_batch_leaves_hbm_once_and_one_nobody_chose_never(sequences: int) -> None:
+    at = Situation(sequences, sequences, 640, 400, sequences)
+    simulation = timed("experts_decode", "batched", at)
+    moved = [t for t in dynamic_transfers(simulation) if t.bytes > 0]
+    (kernel,) = [v for v in VARIANTS if (v.slot, v.name) == ("experts_decode", "batched")]
+    chosen = len(np.unique(arguments(kernel, RANK, at, 1)["ids"]))
+    assert chosen < 8 * sequences
+    assert sum(t.bytes for t in moved) == chosen * 3 * 2048 * 192 * 2
+
+
+def test_a_short_prompt_skips_the_experts_no_token_chose() -> None:
+    at = Situation(128, 14, 128, 13)
+    every, chosen = (timed("experts_prefill", name, at) for name in ("resident", "active"))
+    assert chosen.as_written.duration_ns < every.as_written.duration_ns

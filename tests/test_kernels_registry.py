@@ -8,7 +8,17 @@ from kernels import registry
 from kernels.arguments import MAKERS, arguments
 from kernels.errors import UnknownVariant
 from kernels.references import REFERENCES
-from kernels.registry import PRESETS, SLOTS, VARIANTS, Variant, kernel_choice, phases_of, resolve, variant
+from kernels.registry import (
+    PRESETS,
+    SLOTS,
+    VARIANTS,
+    Variant,
+    kernel_choice,
+    phases_of,
+    resolve,
+    slots_of,
+    variant,
+)
 from kernels.shapes import RANK, Situation
 from kernels.wiring import WIRING
 from simulator.api import KernelRef
@@ -69,6 +79,20 @@ def test_a_variant_beyond_its_tokens_gives_way() -> None:
     names = {v.slot: v.name for v in resolve(PRESETS["tuned"], "prefill", 256)}
     assert names["experts_prefill"] == "grouped"
     assert names["group_tokens"] == "baseline"
+
+
+@pytest.mark.parametrize("preset", ["baseline", "tuned"])
+def test_several_sequences_run_nothing_that_takes_one(preset: str) -> None:
+    found = resolve(PRESETS[preset], "decode", 8)
+    assert not [v.name for v in found if v.several is not None]
+    assert sorted(slot for v in found for slot in v.covers) == sorted(slots_of("decode", 8))
+
+
+def test_a_variant_for_several_sequences_is_refused_for_one() -> None:
+    with pytest.raises(UnknownVariant, match="lm_head=batched is for several sequences") as caught:
+        resolve({"lm_head": "batched"}, "decode")
+    assert "--batch" in caught.value.hint
+    assert resolve({"lm_head": "batched"}, "decode", 4)[-1].name == "batched"
 
 
 def test_two_variants_for_one_slot_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 import qwen
 from kernels.errors import UnsupportedShape
-from kernels.registry import SLOTS, phases_of
+from kernels.registry import SLOTS, phases_of, slots_of
 
 REAL_TOKENS = (20, 192, 54, 14, 512)
 
@@ -101,10 +101,38 @@ def test_decode_macs_are_those_of_the_weights_read() -> None:
     assert per_layer == 2048 * 1280 + 1024 * 2048 + 2048 * 128 + 8 * 3 * 2048 * 192
 
 
+@pytest.mark.parametrize("batch", [4, 8, 16])
+@pytest.mark.parametrize("preset", ["baseline", "tuned"])
+def test_a_batch_prefills_each_sequence_and_decodes_all_in_one_step(preset: str, batch: int) -> None:
+    choice = qwen.kernel_choice(preset)
+    one, many = (
+        qwen.plan(prompt_tokens=14, seq_len=640, batch=b, kernels=choice, target="trn3") for b in (1, batch)
+    )
+    prefill = [(r.slot, r.count) for r in one if r.phase == "prefill"]
+    assert [(r.slot, r.count) for r in many if r.phase == "prefill"] == [(s, n * batch) for s, n in prefill]
+    heads = [r.count for p in (one, many) for r in p if (r.phase, r.slot) == ("decode", "lm_head")]
+    assert heads == [625, 625]
+    covered = [slot for r in many if r.phase == "decode" and r.nki for slot in r.covers]
+    assert set(covered) == set(slots_of("decode", batch))
+
+
+def test_experts_of_a_batch_need_what_its_tokens_chose() -> None:
+    needed = {}
+    for batch in (1, 16):
+        rows = qwen.plan(
+            prompt_tokens=14, seq_len=640, batch=batch, kernels=qwen.kernel_choice("baseline"), target="trn3"
+        )
+        (experts,) = [r for r in rows if (r.phase, r.slot) == ("decode", "experts_decode")]
+        needed[batch] = experts.needed_macs
+        assert experts.macs is not None
+        assert experts.macs >= (experts.needed_macs or 0)
+    assert needed[16] == 16 * (needed[1] or 0) > 0
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"batch": 4}, "batch 4"),
+        ({"batch": 2}, "batch 2"),
         ({"target": "trn9"}, "trn9"),
         ({"prompt_tokens": 640}, "640 tokens"),
         ({"prompt_tokens": 0}, "0 tokens"),

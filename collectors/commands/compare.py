@@ -117,15 +117,25 @@ def _print(found: Comparison, base: Run, candidate: Run) -> None:
 
 
 def _about(found: Comparison, base: Run, candidate: Run) -> list[str]:
+    from collectors.commands.summary import throughput
+
     unlike = [f"{each.severity}: {each.sentence}" for each in found.differences]
     named = [
-        f"{name}: {run.label} ({run.run_id}), {run.provenance} on {run.target}"
+        "; ".join(filter(None, (_named(name, run), throughput(run))))
         for name, run in (("A", base), ("B", candidate))
     ]
     return [*unlike, *named, SIGN]
 
 
+def _named(name: str, run: Run) -> str:
+    return f"{name}: {run.label} ({run.run_id}), {run.provenance} on {run.target}"
+
+
 def _run(run: Run) -> dict[str, Any]:
+    from analysis.padding import padding
+    from analysis.totals import totals
+
+    rate = totals(run).decode_per_s
     return {
         "run_id": run.run_id,
         "label": run.label,
@@ -133,6 +143,9 @@ def _run(run: Run) -> dict[str, Any]:
         "provenance": run.provenance,
         "target": run.target,
         "prompt": run.prompt,
+        "batch": run.batch,
+        "decode_tokens_per_s": rate.value if rate else None,
+        "padding": {each.phase: each.share for each in padding(run)},
         "accuracy": run.accuracy,
     }
 

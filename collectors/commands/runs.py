@@ -71,6 +71,7 @@ def _trials(store: Store, study: str) -> list[Run]:
 
 def as_object(run: Run, *, baseline: bool) -> dict[str, Any]:
     """A run in a list: what it is and its totals in ms, tokens/s and points."""
+    from analysis.padding import padding
     from analysis.score import points
     from analysis.totals import totals
 
@@ -86,11 +87,13 @@ def as_object(run: Run, *, baseline: bool) -> dict[str, Any]:
         "lnc": run.lnc,
         "prompt": run.prompt,
         "seq_len": run.seq_len,
+        "batch": run.batch,
         "kernels": run.configuration.get("kernels") or run.configuration.get("kernel"),
         "commit": _commit(run),
         "is_baseline": baseline,
         "accuracy": run.accuracy,
         "points": points(found, run).value,
+        "padding": {each.phase: each.share for each in padding(run)},
         **_totals(found),
     }
 
@@ -103,9 +106,9 @@ def _totals(found: Totals) -> dict[str, float | None]:
         "e2e_ms": found.e2e_ns,
         "kernel_ms": found.kernel_ns,
     }
-    rate = found.tokens_per_s
+    rates = {"tokens_per_s": found.tokens_per_s, "decode_tokens_per_s": found.decode_per_s}
     return {name: each.value / 1e6 if each else None for name, each in ms.items()} | {
-        "tokens_per_s": rate.value if rate else None
+        name: rate.value if rate else None for name, rate in rates.items()
     }
 
 

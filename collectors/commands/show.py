@@ -28,6 +28,8 @@ def show(run: RunName = "latest", db: Database = None, json: Json = False) -> No
     screen.print(summary.kernel_table(found))
     if told := summary.phases(found):
         screen.print(told, soft_wrap=True, markup=False)
+    if told := summary.throughput(found):
+        screen.print(told, soft_wrap=True, markup=False)
     if found.checks:
         screen.print(
             table(

@@ -7,6 +7,7 @@ from typing import Any
 from rich.table import Table
 
 from analysis.estimate import Estimate
+from analysis.padding import padding
 from analysis.score import points
 from analysis.stages import stages
 from analysis.totals import totals
@@ -31,6 +32,9 @@ def as_object(run: Run) -> dict[str, Any]:
         "decode_ms_per_token": _in(found.decode_ns_per_token, MS),
         "e2e_ms": _in(found.e2e_ns, MS),
         "tokens_per_s": _in(found.tokens_per_s, 1),
+        "batch": run.batch,
+        "decode_tokens_per_s": _in(found.decode_per_s, 1),
+        "padding": {each.phase: each.share for each in padding(run)},
         "points": points(found, run).value,
         "nki_flops_share": share.value if share else None,
         "accuracy": run.accuracy,
@@ -98,7 +102,7 @@ def line(run: Run) -> str:
     )
     device = found.decode_ns_per_token
     parts = [
-        f"{_shown(device, MS)} ms/token on the device" if device else "",
+        f"{_shown(device, MS)} ms/{_step(run)} on the device" if device else "",
         f"TTFT {_shown(found.ttft_ns, MS)} ms" if found.ttft_ns else "",
         f"end to end {_shown(found.e2e_ns, MS)} ms" if found.e2e_ns else "",
         f"{_shown(found.tokens_per_s, 1)} tokens/s" if found.tokens_per_s else "",
@@ -106,6 +110,21 @@ def line(run: Run) -> str:
     ]
     label = found.e2e_ns.provenance.label if found.e2e_ns else run.provenance
     return f"{', '.join(filter(None, parts))}; {label}"
+
+
+def throughput(run: Run) -> str:
+    """Tokens per second of decode and the shares of padding, in one line; "" when neither is known."""
+    rate, found = totals(run).decode_per_s, padding(run)
+    shares = ", ".join(f"{each.phase} {percent(each.share)} %" for each in found)
+    parts = (
+        f"decode: {_shown(rate, 1)} tokens/s on the device, batch {run.batch}" if rate else "",
+        f"padding and repeats in what experts multiply: {shares}" if shares else "",
+    )
+    return "; ".join(filter(None, parts))
+
+
+def _step(run: Run) -> str:
+    return "token" if run.batch == 1 else f"step of {run.batch} sequences"
 
 
 def title(run: Run) -> str:

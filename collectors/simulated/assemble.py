@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -12,7 +13,7 @@ from typing import Any
 import qwen
 from collectors.arguments import describe
 from collectors.environment import ROOT, environment
-from collectors.prompts import OFFICIAL_SEQ_LEN, scored
+from collectors.prompts import OFFICIAL_BATCH, OFFICIAL_SEQ_LEN, scored
 from collectors.records import Check, Launch, Profile, Run, Sample
 from collectors.request import KernelRequest, ProfileRequest
 from collectors.simulated import identity
@@ -145,6 +146,11 @@ def warnings_of(entries: Iterable[Entry], request: ProfileRequest | None = None)
             f"The official baseline was measured at sequence length {OFFICIAL_SEQ_LEN}, so a run at "
             f"{request.seq_len} has no points."
         ] = None
+    if request and request.batch != OFFICIAL_BATCH:
+        said[
+            f"The official baseline was measured on one sequence, so a batch of {request.batch} has no "
+            "points. The small model runs one too: a batch's kernels are checked one by one."
+        ] = None
     return tuple(said)
 
 
@@ -183,11 +189,20 @@ def environment_of(target: str, folder: Path = ROOT) -> dict[str, Any]:
     }
 
 
+def _needed_macs(plan: Iterable[PlannedLaunch]) -> dict[str, int]:
+    """By phase, the MACs real tokens need of launches that run experts."""
+    needed: Counter[str] = Counter()
+    for planned in plan:
+        if planned.needed_macs is not None:
+            needed[planned.phase] += planned.needed_macs * planned.count
+    return dict(needed)
+
+
 def prompt_run(
     request: ProfileRequest, plan: Sequence[PlannedLaunch], entries: Entries, wall_s: float
 ) -> Run:
     """A prompt's run out of its plan and the entries of its jobs."""
-    prompt = scored(request.prompt, request.seq_len)
+    prompt = scored(request.prompt, request.seq_len, request.batch)
     repetitions = {
         at: _repetitions(request, planned, entries)
         for at, planned in enumerate(plan)
@@ -212,6 +227,7 @@ def prompt_run(
             "repeat": request.repeat,
             "buckets": list(qwen.buckets(request.seq_len)),
             "base_source": prompt.base_source,
+            "needed_macs": _needed_macs(plan),
             "source_files": sources_of(used)[0],
         },
         environment=environment_of(request.target),

@@ -5,14 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-import qwen
 from collectors.records import Run
 from collectors.request import KernelRequest, ProfileRequest
 from collectors.simulated.assemble import kernel_run, prompt_run
 from collectors.simulated.jobs import KernelJob
-from collectors.simulated.planned import cost, jobs_of
+from collectors.simulated.planned import cost, jobs_of, plan_of
 from collectors.simulated.pool import Progress, run_jobs
-from qwen import PlannedLaunch
 
 
 def collect(request: ProfileRequest, progress: Progress = lambda *_: None) -> Run:
@@ -23,7 +21,7 @@ def collect(request: ProfileRequest, progress: Progress = lambda *_: None) -> Ru
 def collect_all(requests: Sequence[ProfileRequest], progress: Progress = lambda *_: None) -> list[Run]:
     """Simulate several prompts, each distinct launch once. Runs come in the order of the requests."""
     started = time.perf_counter()
-    plans = [_plan(request) for request in requests]
+    plans = [plan_of(request) for request in requests]
     jobs = [jobs_of(request, plan) for request, plan in zip(requests, plans, strict=True)]
     flat = sorted((job for listed in jobs for job in listed), key=cost, reverse=True)
     entries = run_jobs(flat, progress)
@@ -39,13 +37,3 @@ def collect_kernel(request: KernelRequest, progress: Progress = lambda *_: None)
     )
     entry = run_jobs([job], progress)[job.key]
     return kernel_run(request, entry, time.perf_counter() - started)
-
-
-def _plan(request: ProfileRequest) -> tuple[PlannedLaunch, ...]:
-    return qwen.plan(
-        prompt_tokens=request.prompt.tokens,
-        seq_len=request.seq_len,
-        batch=request.batch,
-        kernels=request.kernels,
-        target=request.target,
-    )

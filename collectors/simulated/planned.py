@@ -4,10 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+import qwen
 from collectors.request import ProfileRequest
 from collectors.simulated.jobs import CaseJob, Job, LaunchJob, ModelJob
 from kernels.registry import Variant, variant
 from qwen import PlannedLaunch
+
+
+def plan_of(request: ProfileRequest) -> tuple[PlannedLaunch, ...]:
+    """What the model runs for a request. Raises `KernelError`."""
+    return qwen.plan(
+        prompt_tokens=request.prompt.tokens,
+        seq_len=request.seq_len,
+        batch=request.batch,
+        kernels=request.kernels,
+        target=request.target,
+    )
 
 
 def jobs_of(request: ProfileRequest, plan: Iterable[PlannedLaunch]) -> list[Job]:
@@ -22,12 +34,12 @@ def jobs_of(request: ProfileRequest, plan: Iterable[PlannedLaunch]) -> list[Job]
 
 
 def check_jobs(request: ProfileRequest, launches: Sequence[PlannedLaunch]) -> list[Job]:
-    """The small checks of every variant that runs, and the small model."""
+    """The small checks of every variant that runs, and the small model, which is of one sequence."""
     used = dict.fromkeys((planned.slot, planned.variant) for planned in launches)
     jobs: list[Job] = [
         CaseJob(slot, name, variant(slot, name).module, request.target, request.lnc) for slot, name in used
     ]
-    return [*jobs, _model_job(request)]
+    return [*jobs, _model_job(request)] if request.batch == 1 else jobs
 
 
 def _model_job(request: ProfileRequest) -> ModelJob:

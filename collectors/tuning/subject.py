@@ -11,6 +11,7 @@ from collectors.errors import UsageError
 from collectors.records import Study
 from collectors.request import ProfileRequest, Prompt
 from collectors.simulated import identity
+from collectors.simulated.planned import plan_of
 from kernels.parameters import Setting, settings_of, spelled
 from kernels.registry import PRESETS, VARIANTS, Variant, phases_of, resolve, variant, variants_of
 from qwen import PlannedLaunch
@@ -80,14 +81,7 @@ def request_of(subject: Subject, settings: Mapping[str, Setting]) -> ProfileRequ
 
 def planned(subject: Subject, settings: Mapping[str, Setting]) -> tuple[PlannedLaunch, ...]:
     """The candidate's launches, one a bucket, with how often the prompt runs each."""
-    request = request_of(subject, settings)
-    plan = qwen.plan(
-        prompt_tokens=request.prompt.tokens,
-        seq_len=request.seq_len,
-        batch=request.batch,
-        kernels=request.kernels,
-        target=request.target,
-    )
+    plan = plan_of(request_of(subject, settings))
     slot, function = subject.kernel.slot, subject.kernel.function
     return tuple(
         row for row in plan if (row.phase, row.slot, row.function) == (subject.phase, slot, function)
