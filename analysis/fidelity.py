@@ -37,7 +37,8 @@ class Row:
     constants of the machine were fitted to this very kernel; on a "held out" one not even an interval rests.
     `problem` and `method` name what rows must share to be variants of each other. `low_ns` and `high_ns` are
     the interval shown to a user, `active` the active fractions by engine, `hbm_bytes` the bytes by direction
-    ("read", "write"). `bound` is what the simulation says the kernel spends its time on.
+    ("read", "write"), `packets` the DMA packets by class ("software", "hardware"). `bound` is what the
+    simulation says the kernel spends its time on.
     """
 
     id: str
@@ -54,6 +55,7 @@ class Row:
     high_ns: float | None = None
     active: Mapping[str, Pair] = field(default_factory=dict)
     hbm_bytes: Mapping[str, Pair] = field(default_factory=dict)
+    packets: Mapping[str, Pair] = field(default_factory=dict)
     source: str = ""
     bound: str = ""
 

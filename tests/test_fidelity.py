@@ -19,6 +19,7 @@ from collectors.commands.fidelity_chart import html, svg
 from collectors.errors import UnreadableInput, UsageError
 from collectors.simulated.calibration import COLUMNS, Launch, ladder, read_calibration
 from collectors.simulated.fidelity import collect_fidelity
+from collectors.simulated.known_kernels import KNOWN
 from collectors.simulated.published import GROUPS, REPOSITORY, published
 from collectors.store.door import Store
 from collectors.store.fidelity import latest_fidelity, save_fidelity
@@ -35,6 +36,22 @@ EXPERTS = (
     "8,KevGomes1403/nki-moe-megakernel,kernels/moe_tkg/agents/v6a*.py,moe_tkg,v6a,Qwen3 shapes,bf16,trn2,"
     "device profile total_time,278.65"
 )
+
+
+LOADING = """
+import nki
+import nki.isa as nisa
+import nki.language as nl
+
+@nki.jit
+def fused_attention(q_ref, k_ref, v_ref):
+    out = nl.ndarray((128, 512), dtype=q_ref.dtype, buffer=nl.shared_hbm)
+    for one in (q_ref, k_ref, v_ref):
+        tile = nl.ndarray((128, 512), dtype=one.dtype, buffer=nl.sbuf)
+        nisa.dma_copy(dst=tile, src=one)
+    nisa.dma_copy(dst=out, src=tile)
+    return out
+"""
 
 
 def row(name: str, measured: float, predicted: float, family: str = "f", **more: object) -> Row:
@@ -177,6 +194,32 @@ def test_a_row_says_which_commit_has_its_source_and_that_some_were_never_publish
     assert "ever committed" in skipped[1].reason
 
 
+def test_packets_a_profile_counted_belong_to_its_own_row_alone() -> None:
+    profiled = FUSED.replace("nki.benchmark p50,28.0", "device profile total_time (exec 2),36.35")
+    lines = (FUSED, profiled, profiled.replace("seqlen=512", "seqlen=2048"), EXPERTS)
+    benchmark, short, longer, experts = (packets_of(line) for line in lines)
+    assert short == {"software": 672, "hardware": 288}
+    assert experts == {"software": 9728}
+    assert benchmark == longer == {}
+
+
+def packets_of(line: str) -> dict[str, int]:
+    _, repository, file, _, variant, params, *_, method, _ = line.split(",")
+    return dict(KNOWN[repository, file, variant].packets_of(params, method))
+
+
+def test_a_report_sets_counted_packets_beside_measured_ones(tmp_path: Path) -> None:
+    kernel = tmp_path / "trainium-kernel-fusion" / "kernels" / "fused" / "attention.py"
+    kernel.parent.mkdir(parents=True)
+    kernel.write_text(LOADING)
+    line = FUSED.replace("nki.benchmark p50,28.0", "device profile total_time (exec 2),36.35")
+    (found,) = collect_fidelity(
+        calibration=calibration(tmp_path, line), kernels=tmp_path, only="fused"
+    ).result.rows
+    # Three loads of [128, 512] bf16: two packets of 4096 bytes and a completion on each of 16 engines.
+    assert found.packets["software"] == Pair(3 * 48 + 48, 672)
+
+
 def test_a_bad_calibration_file_is_refused_with_its_fault(tmp_path: Path) -> None:
     with pytest.raises(UnreadableInput, match="latency_us is 'fast'"):
         read_calibration(calibration(tmp_path, FUSED.replace("28.0", "fast")), None)
@@ -267,4 +310,15 @@ def test_the_page_shows_the_last_report(store: Store, monkeypatch: pytest.Monkey
     rows, families = (each.value for each in test.dataframe)
     assert rows["list error, %"].tolist() == pytest.approx([10.0, -5.0])
     assert families["family"].tolist() == ["f", "g"]
+    assert not test.expander
     assert "2 predicted, no constant fitted to them" in "\n".join(str(each.value) for each in test.html)
+
+
+def test_the_page_lists_packets_beside_times(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted = row("a", 1e5, 1.1e5, packets={"software": Pair(48, 50)}, active={"dma": Pair(0.5, 0.4)})
+    report = replace(collect_fidelity(only="nothing of that name"), result=fidelity([counted]))
+    save_fidelity(store, report.created_at, as_json(report))
+    test = page(store.path, monkeypatch)
+    figures = next(each.value for each in test.dataframe if "figure" in each.value)
+    assert figures["figure"].tolist() == ["active, %", "DMA packets"]
+    assert figures["predicted"].tolist() == [50.0, 48.0]

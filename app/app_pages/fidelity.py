@@ -87,6 +87,24 @@ def kernels(rows: Sequence[Report]) -> pd.DataFrame:
     )
 
 
+def details(rows: Sequence[Report]) -> pd.DataFrame:
+    """A row a figure besides the time: active fractions in percent, HBM bytes, DMA packets by class."""
+    kinds = (("active", "active, %", 100), ("hbm_bytes", "HBM bytes", 1), ("packets", "DMA packets", 1))
+    return pd.DataFrame(
+        {
+            "kernel": row["name"],
+            "problem": row["problem"],
+            "figure": title,
+            "of": name,
+            "predicted": scale * pair["predicted"],
+            "measured": scale * pair["measured"],
+        }
+        for row in rows
+        for key, title, scale in kinds
+        for name, pair in row.get(key, {}).items()
+    )
+
+
 def families(each: Sequence[Report]) -> pd.DataFrame:
     """A row a family; Kendall's tau of 1 means the fastest variant is also predicted fastest, and so on."""
     return pd.DataFrame(
@@ -156,6 +174,9 @@ if outcome["rows"]:
     if outcome.get("reaches"):
         st.caption("What an interval is made of: the half-width each kind of kernel has earned.")
         table(reaches(outcome["reaches"]), "fidelity_reaches")
+    if not (figures := details(outcome["rows"])).empty:
+        with st.expander("Active fractions, HBM bytes and DMA packets, predicted beside measured"):
+            table(figures, "fidelity_details")
 if outcome["skipped"]:
     with st.expander(f"{len(outcome['skipped'])} measured rows were skipped"):
         columns = ["family", "name", "problem", "reason"]

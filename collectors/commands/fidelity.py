@@ -44,6 +44,8 @@ FAMILIES = (
     "active, points",
 )
 REACHES = ("bound", "kernels", "families", "90 % within ±%", "left-out families inside %")
+DETAILS = ("kernel", "problem", "active %", "HBM bytes", "DMA packets by class")
+"""Each figure as predicted/measured."""
 GROUPS = {
     "source": "all kernels predicted from source",
     "validation": "of them, no constant was fitted to",
@@ -133,9 +135,9 @@ def show(report: Report) -> None:
     if result.reaches:
         screen.print(table(REACHES, [_reach(each) for each in result.reaches]))
         screen.print()
-    if details := [_detail(row) for row in result.rows if row.active or row.hbm_bytes]:
-        names = ("kernel", "problem", "active % (predicted/measured)", "HBM bytes (predicted/measured)")
-        screen.print(table(names, details, left=4))
+    if details := [_detail(row) for row in result.rows if row.active or row.hbm_bytes or row.packets]:
+        screen.print("Predicted/measured:")
+        screen.print(table(DETAILS, details, left=5))
         screen.print()
     for name, text in GROUPS.items():
         if name in result.overall:
@@ -200,7 +202,11 @@ def _reach(of: Reach) -> list[str]:
 
 def _detail(row: Row) -> list[str]:
     active = _pairs(row.active, lambda value: f"{100 * value:.0f}")
-    return [row.name, row.problem, active, _pairs(row.hbm_bytes, lambda value: f"{value:,.0f}")]
+    return [row.name, row.problem, active, *(_pairs(each, _whole) for each in (row.hbm_bytes, row.packets))]
+
+
+def _whole(value: float) -> str:
+    return f"{value:,.0f}"
 
 
 def _pairs(pairs: Mapping[str, Pair], text: Callable[[float], str]) -> str:

@@ -75,6 +75,7 @@ class Case:
     launches: tuple[Launch, ...]
     active: Mapping[str, float] = field(default_factory=dict)
     hbm_bytes: Mapping[str, float] = field(default_factory=dict)
+    packets: Mapping[str, float] = field(default_factory=dict)
 
     def around_ns(self) -> float:
         """What the measurement contains beside the kernels."""
@@ -183,6 +184,7 @@ def _case(row: Mapping[str, str], kernels: Path | None) -> tuple[Case, str]:
         launches=launches,
         active={name: _number(row, column) for name, column in ACTIVE.items() if row.get(column)},
         hbm_bytes={name: _number(row, column) for name, column in HBM.items() if row.get(column)},
+        packets=known.packets_of(row["params"], row["method"]) if known else {},
     )
     return case, missing
 

@@ -17,6 +17,7 @@ from collectors.simulated.cache import Entry
 from collectors.simulated.calibration import BENCHMARK, Case, Launch, ladder, read_calibration
 from collectors.simulated.published import published
 from collectors.simulated.tables import profile_of
+from collectors.simulated.traffic import packet_counts
 from simulator.api import simulate
 from simulator.errors import SimulatorError
 from simulator.fidelity.replay import Replay, replay
@@ -125,6 +126,7 @@ def predict(case: Case) -> Row:
         high_ns=summed("high_ns"),
         active=_active(case, profiles),
         hbm_bytes={name: Pair(moved[name], found) for name, found in case.hbm_bytes.items()},
+        packets=_packets(case, profiles),
         source=case.source,
         bound=max(profiles, key=lambda profile: profile.duration_ns).bound or "",
     )
@@ -139,6 +141,13 @@ def _active(case: Case, profiles: list[Profile]) -> dict[str, Pair]:
     times = {name: (share or 0.0) * duration for name, share in profile.engines.items()}
     shares = as_profiled(machine(case.target), duration, times)
     return {name: Pair(shares[name], found) for name, found in case.active.items()}
+
+
+def _packets(case: Case, profiles: list[Profile]) -> dict[str, Pair]:
+    """DMA packets by class beside the counts a profile printed."""
+    keys = {name: f"{name}_dynamic_dma_packet_count" for name in case.packets}
+    counted = {name: sum(profile.raw[key] for profile in profiles) for name, key in keys.items()}
+    return {name: Pair(counted[name], found) for name, found in case.packets.items()}
 
 
 def _profile(launch: Launch, case: Case) -> Profile:
@@ -160,7 +169,10 @@ def _key(launch: Launch, case: Case) -> str:
         (name, shape, launch.dtypes.get(name, launch.dtype)) for name, shape in launch.shapes.items()
     ) + sorted((name, one.shape, str(one.below)) for name, one in launch.steering.items())
     machine_of = (case.target, case.lnc, identity.machine_tables(case.target), identity.simulator())
-    return identity.digest("timing", kernel.function, identity.source_hash(file), shapes, *machine_of)
+    read_off = identity.of_modules("collectors.simulated.tables")
+    return identity.digest(
+        "timing", read_off, kernel.function, identity.source_hash(file), shapes, *machine_of
+    )
 
 
 def streams(folder: Path) -> list[Row]:
@@ -207,8 +219,15 @@ def _replayed(path: Path, replayed: Replay, whole: Total, summary: Mapping[str, 
         as_written_ns=whole.predicted_ns,
         active={n: Pair(shares[n], summary[key]) for n, key in names.items() if key in summary},
         hbm_bytes={n: Pair(moved[n], found) for n, found in measured_bytes.items() if found},
+        packets=_packets_of(replayed.trace, summary, facts),
         source=path.name,
     )
+
+
+def _packets_of(trace: Trace, summary: Mapping[str, Any], facts: Machine) -> dict[str, Pair]:
+    counted = packet_counts(trace, facts)
+    keys = {name: f"{name}_dynamic_dma_packet_count" for name in ("software", "hardware")}
+    return {n: Pair(counted[key], summary[key]) for n, key in keys.items() if key in summary}
 
 
 def _hbm(trace: Trace) -> dict[str, int]:

@@ -12,6 +12,8 @@ SEED = 0
 Key = tuple[str, str, str]
 """A row's source_repo, kernel_file and variant."""
 Shapes = Mapping[str, tuple[int | str, ...]]
+Packets = Mapping[str, int]
+"""DMA packets by class, "software" and "hardware", as the summary of a profile counts them."""
 EVERY = frozenset({"*"})
 """As `fitted`: all rows of the kernel."""
 
@@ -34,8 +36,9 @@ class Known:
     """Where a calibration row's source lies in a clone of its repository, and what its arguments are.
 
     A shape's letters are names of the row's `params`. `fitted` holds the params of rows that constants
-    of the machine were fitted to. A launch without a grid runs on one physical core. `file`
-    is the source where the row names it by a pattern, and `commit` the last one that has it.
+    of the machine were fitted to. A launch without a grid runs on one physical core. `file` is the source
+    where the row names it by a pattern, and `commit` the last one that has it. `packets` are the DMA packets
+    by class that the row's own profile counted, by params, where its summary was published too.
     """
 
     family: str
@@ -46,17 +49,25 @@ class Known:
     steering: Mapping[str, Steering] = field(default_factory=dict)
     file: str = ""
     commit: str = ""
+    packets: Mapping[str, Packets] = field(default_factory=dict)
 
     def was_fitted(self, params: str) -> bool:
         """Whether a constant was fitted to the row with these params."""
         return params in self.fitted or self.fitted == EVERY
+
+    def packets_of(self, params: str, method: str) -> Packets:
+        """DMA packets a device profile counted, {} where none was published; a benchmark counts none."""
+        if "profile" not in method:
+            return {}
+        return self.packets.get(params, self.packets.get("*", {}))
 
 
 FUSION = "allenkchau/trainium-kernel-fusion"
 _HEAD = ("d_head", "seqlen")
 _QKV: Shapes = {"q_ref": _HEAD, "k_ref": _HEAD, "v_ref": _HEAD}
 _GEMM: Shapes = {"lhsT": ("K", "M"), "rhs": ("K", "N"), "bias": (1, "N")}
-_STREAMS = frozenset({"seqlen=512 d_head=128", "seqlen=1024 d_head=128"})
+_SHORT, _LONG = "seqlen=512 d_head=128", "seqlen=1024 d_head=128"
+_STREAMS = frozenset({_SHORT, _LONG})
 
 MEGAKERNEL = "KevGomes1403/nki-moe-megakernel"
 LAST_WITH_AGENTS = "bcf4f30"
@@ -77,6 +88,17 @@ _ROWS: Shapes = {**_PREFILL, "Wq": (1024, 2048), "Wk": (512, 2048), "Wv": (512, 
 _COLUMNS: Shapes = {**_PREFILL, "Wq": (2048, 1024), "Wk": (2048, 512), "Wv": (2048, 512)}
 
 
+_PACKETS: Mapping[str, Packets] = {
+    "v5a": {"software": 14_848},
+    "v5b": {"software": 19_968},
+    "v5c": {"software": 25_088},
+    "v6a": {"software": 9_728},
+}
+"""Published with the rows: kernels/moe_tkg/agents/PROFILING.md, software dynamic DMA packet count."""
+_PREFILL_PACKETS: Packets = {"software": 12_416, "hardware": 5_278_880}
+"""Published with the rows of v5a and v5b: kernels/attn_cte/PROFILING.md."""
+
+
 def _experts(**files: str) -> dict[Key, Known]:
     """Decode experts: one token, 8 of 128 experts. The profile's 25.17 MB read are 8 experts' weights.
 
@@ -92,6 +114,7 @@ def _experts(**files: str) -> dict[Key, Known]:
             steering={"expert_indices": Steering((1, 8), 128)},
             file=f"{folder}/{file}.py",
             commit=LAST_WITH_AGENTS,
+            packets={"*": _PACKETS[variant]},
         )
         for variant, file in files.items()
     }
@@ -104,17 +127,28 @@ def _prefill(**shapes: Shapes) -> dict[Key, Known]:
             MEGAKERNEL,
             f"kernels/attn_cte/agents/{variant}_qwen3_attn_cte_fused.py",
             f"Data ({variant})",
-        ): Known("attention prefill", (("qwen3_attn_cte_fused", arguments),), commit=LAST_WITH_AGENTS)
+        ): Known(
+            "attention prefill",
+            (("qwen3_attn_cte_fused", arguments),),
+            commit=LAST_WITH_AGENTS,
+            packets={"*": _PREFILL_PACKETS} if variant != "v4a" else {},
+        )
         for variant, arguments in shapes.items()
     }
 
 
 KNOWN: Mapping[Key, Known] = {
     (FUSION, "kernels/baseline/attention.py", "baseline"): Known(
-        "attention", (("baseline_attention", _QKV),), _STREAMS
+        "attention",
+        (("baseline_attention", _QKV),),
+        _STREAMS,
+        packets={_SHORT: {"software": 192, "hardware": 2_464}, _LONG: {"software": 336, "hardware": 4_896}},
     ),
     (FUSION, "kernels/fused/attention.py", "fused"): Known(
-        "attention", (("fused_attention", _QKV),), _STREAMS
+        "attention",
+        (("fused_attention", _QKV),),
+        _STREAMS,
+        packets={_SHORT: {"software": 672, "hardware": 288}, _LONG: {"software": 1_280, "hardware": 288}},
     ),
     (FUSION, "kernels/baseline/mlp_gemm.py", "baseline"): Known(
         "mlp", (("gemm_kernel", _GEMM), ("gelu_kernel", {"y": ("M", "N")}))

@@ -8,8 +8,11 @@ from typing import Any
 import numpy as np
 
 from simulator.costs.cost import itemsize
+from simulator.costs.dma import movement, packets
+from simulator.machine.facts import Machine
 from simulator.trace import Instruction, Region, Tensor, Trace
 
+PACKET_CLASSES = {"swdge": "software_dynamic", "hwdge": "hardware_dynamic", "none": "static"}
 _GRID = 4_000_000
 """Cells of the grid of cut points up to which the union of regions is computed exactly."""
 
@@ -32,6 +35,21 @@ def bytes_by_memory(instruction: Instruction, tensors: list[Tensor]) -> dict[str
         for region in regions:
             _add(found, tensors[region.tensor].memory, way, min(area(region), most))
     return found
+
+
+def packet_counts(trace: Trace, facts: Machine) -> dict[str, int]:
+    """Packets of a trace's transfers by class, under Neuron Explorer's names; those of zero packets too.
+
+    A profile's static packets contain the fetching of instructions besides.
+    """
+    counts = dict.fromkeys(PACKET_CLASSES.values(), 0)
+    for core in trace.cores:
+        for instruction in core:
+            if instruction.transfer is not None:
+                engines = movement(facts, instruction).mask.bit_count()
+                kind = PACKET_CLASSES[instruction.transfer.dge]
+                counts[kind] += packets(facts.dma, instruction.transfer, engines)
+    return {f"{kind}_dma_packet_count": count for kind, count in counts.items()}
 
 
 def _add(found: dict[str, int], memory: str, way: str, size: int) -> None:
