@@ -143,7 +143,8 @@ def _transfer(
     """What moves, of which an indirect side keeps the share `kept` inside its tensor."""
     sides = (dst, *srcs)
     size = round(dst.layout.nbytes * len(srcs) * kept)
-    run = 2 if transpose else max(1, min(_contiguous(side) for side in sides))
+    elements = min(_contiguous(side) // side.dtype.itemsize for side in sides)
+    run = 2 if transpose else max(1, elements * dst.dtype.itemsize)
     descriptors = max(1, size // run) if not transpose else max(1, size // 512)
     return Transfer(
         size,
