@@ -7,6 +7,7 @@ from typing import Any
 
 from analysis.comparability import git_of
 from analysis.headlines import Headline
+from analysis.padding import padded, padding
 from analysis.score import Formula, Points, points
 from app import query, words
 from app.charts.staircase import Trial
@@ -17,6 +18,9 @@ ACCURACY = {1: "passed", 0: "failed", None: "not checked"}
 
 # Columns that a table leaves out when no run of it has them.
 NUMBERS = ("ms/token", "TTFT", "tokens/s", "kernel", "points")
+
+# Columns that say something beside a run of another batch.
+OF_BATCHES = ("decode tokens/s", "padding")
 
 
 def alike(view: View) -> list[Run]:
@@ -89,6 +93,8 @@ def _row(view: View, run: Run, formula: Formula) -> dict[str, Any]:
         "ms/token": _ms(total.decode_ns_per_token),
         "TTFT": _ms(total.ttft_ns),
         "tokens/s": total.tokens_per_s.value if total.tokens_per_s else None,
+        "decode tokens/s": total.decode_per_s.value if total.decode_per_s else None,
+        "padding": words.hundred(padded(padding(run), "decode")),
         "kernel": words.in_unit(total.kernel_ns.value, "µs") if total.kernel_ns else None,
         "accuracy": ACCURACY[run.accuracy],
         "points": scored(view, run, formula).value,

@@ -71,8 +71,10 @@ def name(run: Run, baselines: frozenset[str] = frozenset()) -> str:
 
 
 def workload(run: Run) -> str:
-    """What a run executed: a prompt, or the kernels it named."""
-    return f"prompt {run.prompt}" if run.prompt is not None else " + ".join(run.kernels) or "imported"
+    """What a run executed: a prompt, with how many sequences if several, or the kernels it named."""
+    if run.prompt is None:
+        return " + ".join(run.kernels) or "imported"
+    return f"prompt {run.prompt}" if run.batch == 1 else f"prompt {run.prompt} × {run.batch}"
 
 
 def _pick() -> View:

@@ -280,6 +280,7 @@ MAKERS: Mapping[str, Maker] = {
     "attention_block": _attention_block_args,
     "o_proj": _o_proj_args,
     "o_proj_interleaved": _o_proj_args,
+    "o_proj_rows": _o_proj_args,
     "router": _router_args,
     "norm_router": _fused_router_args,
     "group_tokens": _group_args,

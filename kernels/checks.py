@@ -16,7 +16,7 @@ import numpy as np
 
 from kernels.arguments import arguments
 from kernels.references import Arguments, Array, probabilities, reference, tensor
-from kernels.registry import Variant, batched, variant
+from kernels.registry import Variant, batched, slots_of, variant
 from kernels.shapes import RANK, Shapes, Situation
 
 ATOL = 1e-5
@@ -114,7 +114,9 @@ def _step(shapes: Shapes, sequences: int, position: int) -> Situation:
 
 
 def _situations(kernel: Variant, shapes: Shapes) -> list[tuple[str, Situation]]:
-    """Prefill of a short prompt and a full bucket; decode in the middle, at the start and end of a bucket."""
+    """Prefill of a short prompt and a full bucket; decode in the middle, at the start and end of a bucket,
+    and of several sequences.
+    """
     found = []
     if "prefill" in kernel.phases:
         found.append(("short prompt", Situation(128, 14, 128, 13)))
@@ -128,6 +130,8 @@ def _situations(kernel: Variant, shapes: Shapes) -> list[tuple[str, Situation]]:
             found.append(("first position", Situation(1, 1, 128, 0)))
             found.append(("end of the bucket", Situation(1, 1, 256, 255)))
             found.append(("a bucket below 128", Situation(1, 1, 64, 40)))
+    if shapes is SMALL and kernel.several is None and kernel.slot in slots_of("decode", 4):
+        found.append(("4 sequences", _step(shapes, 4, 77)))
     return found
 
 

@@ -8,7 +8,17 @@ import nki
 import nki.isa as nisa
 import nki.language as nl
 
-from kernels.blocks import BANK, P, contract, load, load_weight_tiles, request_pieces, share, transpose_tokens
+from kernels.blocks import (
+    BANK,
+    P,
+    contract,
+    load,
+    load_weight_tiles,
+    request_pieces,
+    share,
+    transpose_interleaved,
+    transpose_tokens,
+)
 
 
 @nki.jit
@@ -74,6 +84,39 @@ def o_proj_interleaved(x: Any, weight: Any, pieces: int = 4, queues: str = "both
         width = accs[n].shape[1]
         engine = nisa.engine.vector if n % 2 == 0 else nisa.engine.scalar
         nisa.tensor_copy(dst=result[:, n * BANK : n * BANK + width], src=accs[n], engine=engine)
+    nisa.dma_copy(
+        dst=out[:, first : first + size], src=result, dge_mode=nisa.dge_mode.hwdge, engine=nisa.engine.sync
+    )
+    return out
+
+
+@nki.jit
+def o_proj_rows(x: Any, weight: Any, pieces: int = 4, queues: str = "both") -> Any:
+    """`o_proj` for 1 to 128 tokens: the weight as `o_proj_interleaved` loads it, the tokens turned to match.
+
+    All tokens are one stationary tile, turned a PSUM bank at a time while the first rows of the weight are on
+    their way; the answer leaves in one transfer. Bound by the weight's bytes at few tokens, by its columns
+    moving past the tile at 128. It is level with `interleaved` at one token, where that needs no
+    transpose, and does not run beyond 128, where a bucket would need a tile after the other.
+    """
+    tokens, inner = x.shape
+    hidden = weight.shape[1]
+    assert tokens <= P and inner % (2 * P) == 0 and hidden % P == 0, "up to 128 tokens, K in blocks of 256"
+    out = nl.ndarray((tokens, hidden), dtype=x.dtype, buffer=nl.shared_hbm)
+    depth = inner // P
+    first, size = share(hidden, P)
+    tile = nl.ndarray((tokens, inner), dtype=x.dtype, buffer=nl.sbuf)
+    nisa.dma_copy(dst=tile, src=x, dge_mode=nisa.dge_mode.hwdge, engine=nisa.engine.scalar)
+    tiles = nl.ndarray((P, depth, size), dtype=weight.dtype, buffer=nl.sbuf)
+    rows = weight.reshape((P, depth, hidden))
+    request_pieces(tiles, rows[:, :, first : first + size], max(1, depth // pieces), queues)
+    turned = transpose_interleaved(tile, tokens, inner)
+    result = nl.ndarray((tokens, size), dtype=x.dtype, buffer=nl.sbuf)
+    for start in range(0, size, BANK):
+        width = min(BANK, size - start)
+        acc = contract(turned, tiles, tokens, start, width)
+        engine = nisa.engine.vector if (start // BANK) % 2 == 0 else nisa.engine.scalar
+        nisa.tensor_copy(dst=result[:, start : start + width], src=acc, engine=engine)
     nisa.dma_copy(
         dst=out[:, first : first + size], src=result, dge_mode=nisa.dge_mode.hwdge, engine=nisa.engine.sync
     )

@@ -250,6 +250,7 @@ REFERENCES: Mapping[str, Callable[[Arguments], Results]] = {
     "attention_decode_batch": _attention_decode_batch,
     "o_proj": _project,
     "o_proj_interleaved": _project,
+    "o_proj_rows": _project,
     "router": _router,
     "norm_router": _norm_router,
     "group_tokens": _group_tokens,

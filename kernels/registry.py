@@ -76,9 +76,9 @@ def kernel_choice(text: str) -> dict[str, str]:
 
 
 def batched(kernel: Variant) -> bool:
-    """Whether a variant is one for several sequences: it takes the place of others there."""
+    """Whether a variant exists for several sequences only: it takes the place of others in decode."""
     replaced = {one.several for one in VARIANTS if one.slot == kernel.slot}
-    return kernel.base in replaced - {"baseline"}
+    return kernel.base in replaced and kernel.phases == ("decode",)
 
 
 def _fitting(chosen: Variant, phase: str, tokens: int) -> Variant:

@@ -86,6 +86,8 @@ EXPERTS = (Parameter("pieces", (1, 2, 4, 8), 2, "transfers of an expert's gate a
 
 LISTED = (Parameter("buffers", (2, 4), 4, "experts in flight, and in a round of the loop"), QUEUES)
 
+PROJECTION = (Parameter("pieces", (1, 2, 4, 8), 4, "transfers of the weight"), QUEUES)
+
 HEAD_PARAMETERS = (
     Parameter("columns", (512, 1024, 2048), 2048, "columns of the vocabulary per transfer"),
     Parameter("buffers", (2, 3, 4, 6), 3, "groups of columns in flight"),
@@ -197,8 +199,18 @@ VARIANTS: tuple[Variant, ...] = (
         ("o_proj",),
         "The contracted dimension interleaved over partitions: no transpose, few large transfers.",
         ("decode",),
-        parameters=(Parameter("pieces", (1, 2, 4, 8), 4, "transfers of the weight"), QUEUES),
-        several="baseline",
+        parameters=PROJECTION,
+        several="rows",
+    ),
+    Variant(
+        "o_proj",
+        "rows",
+        "kernels.o_proj",
+        "o_proj_rows",
+        ("o_proj",),
+        "Up to 128 tokens stationary, the weight in few large transfers as `interleaved` has it.",
+        max_tokens=128,
+        parameters=PROJECTION,
     ),
     _baseline("post_norm", "rmsnorm", "Tokens on partitions, the row in one pass."),
     _baseline("router", "router", "fp32 logits from 128-row weight pieces, softmax, top-8."),
@@ -359,7 +371,7 @@ PRESETS: Mapping[str, Mapping[str, str]] = MappingProxyType(
                 "qkv": "fused",
                 "attention_prefill": "diagonal",
                 "attention_decode": "block",
-                "o_proj": "interleaved",
+                "o_proj": "rows",
                 "router": "fused",
                 "experts_prefill": "resident",
                 "experts_decode": "block",

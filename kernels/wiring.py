@@ -32,6 +32,7 @@ WIRING: Mapping[tuple[str, str], tuple[str, str]] = {
     ),
     ("o_proj", "o_proj"): ("x=attention weight=o_proj", "added"),
     ("o_proj", "o_proj_interleaved"): ("x=attention weight=o_proj", "added"),
+    ("o_proj", "o_proj_rows"): ("x=attention weight=o_proj", "added"),
     ("post_norm", "rmsnorm"): ("x=hidden weight=post_norm eps", "normed"),
     ("router", "router"): ("x=normed weight=router_fp32", "ids affinities"),
     ("router", "norm_router"): (

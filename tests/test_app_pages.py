@@ -407,3 +407,18 @@ def test_picking_a_run_of_other_work_brings_its_own_baseline(filled: Store, open
     assert test.selectbox(key="pick_base").value == base.run_id
     test.selectbox(key="pick_base").select(filled.resolve("tuned")).run()
     assert "different prompts" in html(test)
+
+
+def test_runs_and_compare_show_what_a_batch_gives_beside_one_sequence(filled: Store, opened: Open) -> None:
+    newest = filled.runs()[0]
+    base = filled.load(newest.run_id)
+    several = replace(base, run_id="batch-8", label="eight", batch=8)
+    filled.save(several)
+    table = opened(filled.path).dataframe[0].value
+    rates = dict(zip(table["run_id"], table["decode tokens/s"], strict=True))
+    one = totals(base).decode_per_s
+    assert one is not None
+    assert rates["batch-8"] == pytest.approx(8 * one.value)
+    said = html(opened(filled.path, "compare", base=base.run_id, run="batch-8"))
+    assert "batch 8:" in said
+    assert "batch 1:" in said

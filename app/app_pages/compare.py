@@ -8,7 +8,9 @@ import streamlit as st
 
 from analysis.comparability import Severity, Unlikeness
 from analysis.compare import Comparison, Row, waterfall
+from analysis.padding import padded, padding
 from analysis.stages import Stage
+from analysis.totals import Totals
 from app import moves, pieces, query, selection, source, style, words
 from app.charts.engines import utilization
 from app.charts.waterfall import waterfall as drawn_waterfall
@@ -48,6 +50,23 @@ def end_to_end(view: View, base: Run) -> None:
     both = [(name, query.stages_of(view.path, run)) for name, run in (("A", base), ("B", view.run))]
     if all(found for _, found in both):
         pieces.show(pieces.notes(f"<b>{name}</b> {_sum(found)}" for name, found in both))
+
+
+def batches(view: View, base: Run) -> None:
+    """What a batch buys and wastes, where either run has several sequences."""
+    both = [
+        (name, run, query.total_of(view.path, view.version, run))
+        for name, run in (("A", base), ("B", view.run))
+    ]
+    if any(run.batch > 1 for _, run, _ in both):
+        pieces.show(pieces.notes(f"<b>{name}</b> {_batch(run, found)}" for name, run, found in both))
+
+
+def _batch(run: Run, found: Totals) -> str:
+    rate, share = found.decode_per_s, padded(padding(run), "decode")
+    told = pieces.tip(words.number(rate.value), rate.basis) if rate else words.MISSING
+    wasted = f"padding {words.percent(share)} of what experts multiply"
+    return f"batch {run.batch}: {told} tokens/s in decode on the device, {wasted}"
 
 
 def _sum(found: Sequence[Stage]) -> str:
@@ -159,6 +178,7 @@ unlike(comparison.differences)
 verdict(comparison, base, view.run)
 pieces.show(pieces.cards(moves.card(each) for each in first))
 end_to_end(view, base)
+batches(view, base)
 moved(comparison, view, base)
 with st.expander("More numbers, and what else differs"):
     pieces.show(pieces.cards(moves.card(each) for each in others))

@@ -95,6 +95,8 @@ def table(view: View, formula: Formula) -> None:
         return
     frame = pd.DataFrame(history.rows(view, runs, formula))
     empty = [name for name in history.NUMBERS if frame[name].isna().all()]
+    if all(run.batch == 1 for run in runs):
+        empty += history.OF_BATCHES
     picked = st.dataframe(
         frame.drop(columns=empty).style.map(style.verdict_colour, subset=["verdict"]),
         column_config=columns(formula),
@@ -144,6 +146,12 @@ def columns(formula: Formula) -> dict[str, Any]:
         "TTFT": three("TTFT, ms", "Prefill on the device and one execution of each host row."),
         "tokens/s": three(
             "tokens/s", "Sequence length × batch over end-to-end time, as the challenge counts."
+        ),
+        "decode tokens/s": three("decode tokens/s", "Batch over the device time of a decode step."),
+        "padding": three(
+            "padding, %",
+            "Share of what experts multiply in decode that no token's choice needed; what both cores repeat "
+            "counts too.",
         ),
         "kernel": three("kernel, µs", "Time of one launch, of a run of a single kernel."),
         "accuracy": text(
