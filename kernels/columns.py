@@ -76,36 +76,37 @@ def sum_of_squares(column: Any, ones: Any) -> Any:
     square = nl.ndarray(column.shape, dtype=nl.float32, buffer=nl.sbuf)
     part = nl.ndarray((P, 1), dtype=nl.float32, buffer=nl.sbuf)
     nisa.activation_reduce(dst=square, op=nl.square, data=column, reduce_op=nl.add, reduce_res=part)
-    total = nl.ndarray((P, 1), dtype=nl.float32, buffer=nl.psum)
+    return _over_partitions(part, ones)
+
+
+def _over_partitions(part: Any, ones: Any) -> Any:
+    """The sum over partitions of part [128, n], on every partition: PSUM [128, n]."""
+    total = nl.ndarray(part.shape, dtype=nl.float32, buffer=nl.psum)
     nisa.nc_matmul(dst=total, stationary=ones, moving=part)
     return total
 
 
 def inverse_rms_of(total: Any, eps: float, width: int) -> Any:
     """1 / sqrt(total / width + eps) [128, 1] for a sum of squares on every partition."""
-    inverse = nl.ndarray((P, 1), dtype=nl.float32, buffer=nl.sbuf)
-    nisa.activation(dst=inverse, op=nl.rsqrt, data=total, scale=1.0 / width, bias=constant(P, eps))
+    return _rsqrt(total, 1.0 / width, constant(P, eps))
+
+
+def _rsqrt(total: Any, scale: float, bias: Any) -> Any:
+    """1 / sqrt(total * scale + bias), in the shape of total [128, n]."""
+    inverse = nl.ndarray(total.shape, dtype=nl.float32, buffer=nl.sbuf)
+    nisa.activation(dst=inverse, op=nl.rsqrt, data=total, scale=scale, bias=bias)
     return inverse
 
 
 def inverse_rms(squares: Any, ones: Any, eps: Any, width: int) -> Any:
     """1 / sqrt(sum over partitions of squares [128, n] / width + eps), on every partition [128, n]."""
-    n = squares.shape[1]
-    total = nl.ndarray((P, n), dtype=nl.float32, buffer=nl.psum)
-    nisa.nc_matmul(dst=total, stationary=ones, moving=squares)
-    scale = nl.ndarray((P, n), dtype=nl.float32, buffer=nl.sbuf)
-    nisa.activation(dst=scale, op=nl.rsqrt, data=total, scale=1.0 / width, bias=eps)
-    return scale
+    return _rsqrt(_over_partitions(squares, ones), 1.0 / width, eps)
 
 
 def normalise_column(column: Any, gamma: Any, ones: Any, eps: Any, width: int) -> Any:
     """RMSNorm of a column-major row [128, depth]; gamma in the same layout."""
-    depth = column.shape[1]
-    square = nl.ndarray((P, depth), dtype=nl.float32, buffer=nl.sbuf)
-    part = nl.ndarray((P, 1), dtype=nl.float32, buffer=nl.sbuf)
-    nisa.activation_reduce(dst=square, op=nl.square, data=column, reduce_op=nl.add, reduce_res=part)
-    scale = inverse_rms(part, ones, eps, width)
-    unit = nl.ndarray((P, depth), dtype=column.dtype, buffer=nl.sbuf)
+    scale = _rsqrt(sum_of_squares(column, ones), 1.0 / width, eps)
+    unit = nl.ndarray(column.shape, dtype=column.dtype, buffer=nl.sbuf)
     nisa.scalar_tensor_tensor(
         dst=unit, data=column, op0=nl.multiply, operand0=scale, op1=nl.multiply, operand1=gamma
     )
