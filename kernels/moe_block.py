@@ -51,17 +51,8 @@ def moe_block(
     about five microseconds. It loses where loading stationary tiles is not hidden (then `routed`, whose
     weights move past the token, is the better one), and at several tokens, where experts repeat.
     """
-    core, cores = core_of()
-    hidden, experts, inner = x.shape[1], router_weight.shape[1], down.shape[1]
-    assert x.shape[0] == 1 and hidden % (2 * P) == 0, "one token, hidden in blocks of 256"
-    assert inner <= 2 * P and TOP_K <= experts <= BANK, "at most 256 wide, 8 to 512 experts"
-    out = nl.ndarray((1, hidden), dtype=x.dtype, buffer=nl.shared_hbm)
-    column, gamma = load_halves(x), load_halves(norm_weight)
-    router = request_halves(router_weight)
     chosen = (queues, down_queues)
-    total = experts_share(column, gamma, router, gate_up, down, eps, core, cores, queues=chosen)
-    store_columns(total, out, core * total.shape[1])
-    return out
+    return _block(x, norm_weight, router_weight, gate_up, down, eps, None, chosen)
 
 
 @nki.jit
@@ -75,13 +66,28 @@ def moe_block_fp8(
     instruction of their own. Bound by the tensor engine, whose count of tiles is that of `moe_block`. Its
     answers are those of the quantised checkpoint: an entry judged against bf16 logits may fail with it.
     """
+    return _block(x, norm_weight, router_weight, gate_up, down, eps, scales, ("both", "both"))
+
+
+def _block(
+    x: Any,
+    norm_weight: Any,
+    router_weight: Any,
+    gate_up: Any,
+    down: Any,
+    eps: float,
+    scales: Any,
+    queues: Any,
+) -> Any:
+    """From the residual [1, H] to what the experts add [1, H]; `scales` and `queues` as `experts_share`."""
     core, cores = core_of()
-    assert x.shape[0] == 1 and x.shape[1] % (2 * P) == 0, "one token, hidden in blocks of 256"
-    assert down.shape[1] <= 2 * P and TOP_K <= router_weight.shape[1] <= BANK, "at most 256 wide, 8 to 512"
-    out = nl.ndarray(x.shape, dtype=x.dtype, buffer=nl.shared_hbm)
+    hidden, experts, inner = x.shape[1], router_weight.shape[1], down.shape[1]
+    assert x.shape[0] == 1 and hidden % (2 * P) == 0, "one token, hidden in blocks of 256"
+    assert inner <= 2 * P and TOP_K <= experts <= BANK, "at most 256 wide, 8 to 512 experts"
+    out = nl.ndarray((1, hidden), dtype=x.dtype, buffer=nl.shared_hbm)
     column, gamma = load_halves(x), load_halves(norm_weight)
     router = request_halves(router_weight)
-    total = experts_share(column, gamma, router, gate_up, down, eps, core, cores, scales)
+    total = experts_share(column, gamma, router, gate_up, down, eps, core, cores, scales, queues)
     store_columns(total, out, core * total.shape[1])
     return out
 
