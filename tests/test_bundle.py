@@ -14,7 +14,7 @@ from collectors.bundling.modules import BundleError
 from collectors.bundling.submission import submission
 from collectors.bundling.verify import checked, loads_alone, refuse_forbidden
 from collectors.cli import main
-from kernels.registry import kernel_choice
+from kernels.registry import kernel_choice, variant
 
 SOURCES = {
     "pack.low": """
@@ -137,6 +137,17 @@ def test_kernels_of_the_file_run_as_those_of_the_source_tree(tmp_path: Path) -> 
     rows = checked(path, cheap, lambda *_: None)
     assert [row.same for row in rows] == [True] * len(cheap)
     assert all(row.tree_ns > 0 for row in rows)
+
+
+def test_a_kernel_whose_loop_data_ends_is_compared_with_its_loop_run(tmp_path: Path) -> None:
+    choice = "tuned,experts_prefill=active"
+    made = submission(kernel_choice(choice), choice)
+    path = tmp_path / "bundle.py"
+    path.write_text(made.text)
+    active = variant("experts_prefill", "active")
+    (row,) = checked(path, [(active, "prefill")], lambda *_: None)
+    assert row.same
+    assert row.instructions > 1000
 
 
 def test_a_kernel_that_differs_is_refused(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import qwen
 from collectors.bundling.modules import BundleError
+from collectors.simulated.identity import module_file
 from kernels.arguments import arguments
 from kernels.registry import Variant
 from kernels.shapes import RANK, Situation
@@ -85,10 +86,15 @@ def _compared(path: Path, kernel: Variant, phase: str) -> Checked:
         kernel, RANK, Situation(tokens, tokens, qwen.FIRST_BUCKET, qwen.FIRST_BUCKET - 1), seed=0
     )
     places = (KernelRef(kernel.function, module=kernel.module), KernelRef(kernel.function, file=str(path)))
-    tree, file = (simulate(place, given, values=False) for place in places)
+    tree, file = (simulate(place, given, values=_loops(kernel)) for place in places)
     same = _calls(tree) == _calls(file) and _time(tree) == _time(file)
     count = sum(map(len, tree.trace.cores))
     return Checked(kernel.slot, kernel.name, phase, count, _time(tree), _time(file), same)
+
+
+def _loops(kernel: Variant) -> bool:
+    """Whether values decide how far a loop of the kernel runs; without them it would not run at all."""
+    return "dynamic_range(" in module_file(kernel.module).read_text("utf-8")
 
 
 def _time(found: Simulation) -> float:
