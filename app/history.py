@@ -11,6 +11,7 @@ from analysis.padding import padded, padding
 from analysis.score import Formula, Points, points
 from app import query, words
 from app.charts.staircase import Trial
+from app.measures import measure_of
 from app.selection import View, workload
 from collectors.records import Run
 
@@ -36,7 +37,7 @@ def work_of(run: Run) -> tuple[object, ...]:
 
 
 def trials(view: View, formula: Formula) -> list[Trial]:
-    """The runs like the one shown, by points, or by kernel time in us where it is a single kernel."""
+    """The runs like the one shown, by what runs of their kind are ranked by."""
     return [_trial(view, run, formula) for run in alike(view)]
 
 
@@ -47,11 +48,11 @@ def scored(view: View, run: Run, formula: Formula) -> Points:
 
 def _trial(view: View, run: Run, formula: Formula) -> Trial:
     when, about = f"{run.created_at:%d %b %H:%M}", f"{workload(run)} · {run.target} · {run.provenance}"
-    if run.prompt is None:
-        time = query.total_of(view.path, view.version, run).kernel_ns
-        value, low, high = (
-            words.in_unit(end, "µs") for end in ((time.value, time.low, time.high) if time else (None,) * 3)
-        )
+    measure = measure_of(run)
+    if measure.estimate is not None:
+        found = measure.estimate(query.total_of(view.path, view.version, run))
+        ends = (found.value, found.low, found.high) if found else (None,) * 3
+        value, low, high = (None if end is None else end / measure.scale for end in ends)
         return Trial(run.run_id, run.label, when, value, low, high, counts=run.accuracy != 0, note=about)
     score = scored(view, run, formula)
     counts = score.value is not None and not score.reason

@@ -422,3 +422,14 @@ def test_runs_and_compare_show_what_a_batch_gives_beside_one_sequence(filled: St
     said = html(opened(filled.path, "compare", base=base.run_id, run="batch-8"))
     assert "batch 8:" in said
     assert "batch 1:" in said
+
+
+def test_batches_are_ranked_by_tokens_a_second_of_decode(filled: Store, opened: Open) -> None:
+    one = filled.runs()[0]
+    rate = totals(one).decode_per_s
+    assert rate is not None
+    filled.save(replace(one, run_id="batch-8", label="eight", batch=8, base_latency_ms=None))
+    said = html(opened(filled.path, run="batch-8"))
+    assert words.number(8 * rate.value) in said
+    assert "tokens/s of decode on the device" in said
+    assert "No points yet" not in said

@@ -12,16 +12,15 @@ from analysis.score import FORMULAS, NO_TTFT, Formula, Points
 from analysis.whatif import Scenario, prompts_of, scenarios
 from app import details, history, pieces, query, selection, style, words
 from app.charts.staircase import Trial, best, staircase
+from app.measures import POINTS, measure_of
 from app.selection import View
 from collectors.records import Run
-
-# Points of the official baseline's own times without NKI, by either formula: 1 × 1 × (1 + 0).
-OFFICIAL = 1.0
 
 
 def answer(view: View, trials: Sequence[Trial], formula: Formula) -> None:
     """The best run so far, and what its points are a product of."""
-    won = best(trials, higher_is_better=view.run.prompt is not None)
+    measure = measure_of(view.run)
+    won = best(trials, higher_is_better=measure.higher_is_better)
     if won is None:
         reason = next((trial.note for trial in reversed(trials)), "no run has been scored")
         pieces.show(pieces.soft(_about(view.run)), pieces.block(pieces.tip("No points yet", reason, "big")))
@@ -29,18 +28,17 @@ def answer(view: View, trials: Sequence[Trial], formula: Formula) -> None:
         return
     run = next(each for each in view.runs if each.run_id == won.run_id)
     whole = query.total_of(view.path, view.version, run)
-    time = whole.e2e_ns or whole.kernel_ns
-    unit = "points" if run.prompt is not None else "µs a launch"
-    how = history.scored(view, run, formula).basis if run.prompt is not None else time.basis if time else ""
-    interval, kind = words.between(won.low, won.high), time.provenance.label if time else run.provenance
+    found = measure.estimate(whole) if measure.estimate else whole.e2e_ns
+    how = found.basis if measure.estimate and found else history.scored(view, run, formula).basis
+    interval, kind = words.between(won.low, won.high), found.provenance.label if found else run.provenance
     pieces.show(
         f"{pieces.soft(f'Best so far, {_about(run)}')} {pieces.word(kind)}",
         pieces.block(
-            pieces.figure(words.number(won.value), unit, how),
+            pieces.figure(words.number(won.value), measure.unit, how),
             pieces.soft(f"({interval})" if interval else ""),
         ),
         pieces.block(f"<b>{pieces.tip(won.label, won.run_id)}</b>", pieces.soft(won.when)),
-        *(_product(view, run, formula) if run.prompt is not None else []),
+        *(_product(view, run, formula) if measure is POINTS else []),
     )
 
 
@@ -66,12 +64,12 @@ def _product(view: View, run: Run, formula: Formula) -> list[str]:
 
 def stairs(view: View, trials: Sequence[Trial]) -> None:
     """The best so far over the runs like the one shown."""
-    is_prompt = view.run.prompt is not None
+    measure = measure_of(view.run)
     drawn = staircase(
         trials,
-        title="points" if is_prompt else "µs a launch",
-        higher_is_better=is_prompt,
-        reference=(OFFICIAL, "official baseline, no NKI") if is_prompt else None,
+        title=measure.title,
+        higher_is_better=measure.higher_is_better,
+        reference=measure.reference,
         shown=[run.run_id for run in (view.run, view.base) if run],
     )
     style.draw(drawn, alt=f"{len(trials)} runs of {_about(view.run)} and the best so far", key="staircase")
@@ -142,7 +140,9 @@ def columns(formula: Formula) -> dict[str, Any]:
         "commit": text("commit", help="Commit of the work tree the run was made from."),
         "provenance": text("provenance", help="Where the end-to-end time comes from, by share of it."),
         "work": text("prompt"),
-        "ms/token": three("ms/token", "Decode device time over decode steps (new tokens less one)."),
+        "ms/token": three(
+            "ms/token", "Decode device time of a step, which gives every sequence of a batch its token."
+        ),
         "TTFT": three("TTFT, ms", "Prefill on the device and one execution of each host row."),
         "tokens/s": three(
             "tokens/s", "Sequence length × batch over end-to-end time, as the challenge counts."
