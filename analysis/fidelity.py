@@ -16,8 +16,6 @@ Role = Literal["fitted", "validation", "held out"]
 COVERAGE = 0.9
 """Share of the measured times an interval should hold."""
 HELD_OUT: Role = "held out"
-FEWEST = 5
-"""Kernels of a kind from which its own half-width is taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +139,9 @@ class Family:
 class Reach:
     """How far measured times lie from predicted ones, for kernels with the same bound.
 
-    `share` is the half-width, as a share of the predicted time, that holds 90 % of them. `pooled` says that
-    there were too few of the kind, so that all kernels were taken. `covered` is the share of measured times
+    `share` is the half-width, as a share of the predicted time, that holds a further kernel like them nine
+    times in ten. `pooled` says that there were too few of the kind to say so: it is what holds every kernel
+    of every kind. `covered` is the share of measured times
     within what the other families alone would have given, None where there is no other family.
     """
 
@@ -212,16 +211,24 @@ def _reach(bound: str, rows: Sequence[Row]) -> Reach:
         _half_width(bound, rows),
         len(mine),
         len(families),
-        len(mine) < FEWEST,
+        _rank(len(mine)) > len(mine),
         fmean(held) if held else None,
     )
 
 
 def _half_width(bound: str, rows: Sequence[Row]) -> float:
-    """What holds `COVERAGE` of the rows of a kind, or of all rows where there are fewer than `FEWEST`."""
-    mine = [abs(_miss(row)) for row in rows if row.bound == bound]
-    found = sorted(mine if len(mine) >= FEWEST else [abs(_miss(row)) for row in rows])
-    return found[math.ceil(COVERAGE * len(found)) - 1]
+    """What holds a further kernel of the kind with probability `COVERAGE`, or every row of any kind.
+
+    Of n rows like it, a further one is within the ceil(COVERAGE (n + 1))-th smallest miss (split conformal
+    prediction: Lei, G'Sell, Rinaldo, Tibshirani, Wasserman, JASA 2018); nine is the fewest that can say so.
+    """
+    mine = sorted(abs(_miss(row)) for row in rows if row.bound == bound)
+    rank = _rank(len(mine))
+    return mine[rank - 1] if rank <= len(mine) else max(abs(_miss(row)) for row in rows)
+
+
+def _rank(count: int) -> int:
+    return math.ceil(COVERAGE * (count + 1))
 
 
 def _miss(row: Row) -> float:
