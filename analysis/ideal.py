@@ -6,6 +6,7 @@ up to the time either: two resources that hold the launch up together cost littl
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from analysis.rules.thresholds import NOISE_FLOOR
@@ -38,6 +39,12 @@ def share(profile: Profile, resource: str) -> float | None:
     """Share of the launch's time that the resource costs; None where nobody idealised it."""
     ideal = profile.ideal_ns.get(resource)
     return None if ideal is None or not profile.duration_ns else 1 - ideal / profile.duration_ns
+
+
+def told(found: Sequence[ResourceCost], most: int = 3) -> str:
+    """The largest costs in words; "" where nobody knows any."""
+    listed = ", ".join(f"{each.meaning} {each.share:.0%}" for each in found[:most])
+    return f"Held up by {listed}" if listed else ""
 
 
 def costs(profile: Profile) -> tuple[ResourceCost, ...]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from analysis.columns import Tables
 from analysis.evidence import evidence
+from analysis.ideal import ResourceCost, costs
 from analysis.known import Known, known_variants
 from analysis.machine_facts import MachineFacts
 from analysis.roofline import Bounds, bounds
@@ -36,7 +37,7 @@ class Opportunity:
     `total_ns` is over the run, `share` of the end-to-end time; `gain_ns` is over the run, `gain_ns_per_token`
     is None outside decode, `gain_points` None where the run has no points. `floor_ns` (over the run) is the
     attainable bound and `bound` says which, None where nothing says it. `is_kernel` is False for estimated
-    rows. `why` is the sentence to show first.
+    rows. `why` is the sentence to show first; `costs` is what holds its heaviest launch up, most first.
     """
 
     phase: Phase
@@ -56,6 +57,7 @@ class Opportunity:
     bound: str
     why: str
     advice: str
+    costs: tuple[ResourceCost, ...]
     findings: tuple[Finding, ...]
     cannot_tell: tuple[CannotTell, ...]
     known: Known | None
@@ -145,6 +147,7 @@ def _opportunity(launches: tuple[Launch, ...], context: _Context) -> Opportunity
     judged = [_judge(launch, context) for launch in launches]
     heaviest = max(judged, key=lambda each: total_of((each.launch,)))
     first, gain = heaviest.launch, _weighted(judged, whole)
+    profile = context.run.profiles.get(first.profile_id or "")
     gain_ns, decoding = _scaled(gain, whole), first.phase == "decode" and steps
     return Opportunity(
         phase=first.phase,
@@ -164,6 +167,7 @@ def _opportunity(launches: tuple[Launch, ...], context: _Context) -> Opportunity
         bound=_bound(heaviest),
         why=_why(heaviest),
         advice=heaviest.checked.findings[0].advice if heaviest.checked.findings else "",
+        costs=costs(profile) if profile else (),
         findings=heaviest.checked.findings,
         cannot_tell=heaviest.checked.cannot_tell,
         known=heaviest.known,

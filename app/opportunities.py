@@ -8,10 +8,12 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from analysis.ideal import told
 from analysis.rank import Opportunity, Range
 from app import pieces, words
 
 GAIN = "From low to high what the rules and the roofline let a rewrite save; the mark is expected."
+HELD = "What a launch would save were each to take no time, as the simulator schedules it again."
 POINTS = "Points at the run's time less the gain, less its points now."
 TOKEN = "The gain over the run, over its decode steps."  # noqa: S105 (a token of text)
 
@@ -40,6 +42,7 @@ def card(place: int, each: Opportunity) -> str:
         pieces.soft(f"of {words.time(each.total_ns)}, {words.percent(each.share)} of the run"),
         *_lines(each),
         pieces.block(pieces.tip(words.micro(f"{each.why}."), words.micro(_because(each)))),
+        pieces.block(pieces.soft(pieces.tip(f"{held}.", HELD))) if (held := told(each.costs)) else "",
         pieces.block(pieces.soft(f"Bound, {each.bound}." if each.bound else "No bound is known.")),
         pieces.block(pieces.soft(each.advice)) if each.advice else "",
     )
@@ -70,8 +73,8 @@ def _spread(gain: Range, unit: words.TimeUnit) -> str:
 
 
 def _because(each: Opportunity) -> str:
-    told = [f"{finding.title}: {finding.evidence}" for finding in each.findings]
-    return "; ".join(told) or "no rule fired"
+    said = [f"{finding.title}: {finding.evidence}" for finding in each.findings]
+    return "; ".join(said) or "no rule fired"
 
 
 def frame(found: Sequence[Opportunity]) -> pd.DataFrame:

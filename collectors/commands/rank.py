@@ -31,6 +31,7 @@ def rank(
 
     Example: collectors rank latest
     """
+    from analysis.ideal import told
     from analysis.rank import rank as ranked
     from collectors.commands.machine import facts
 
@@ -49,6 +50,7 @@ def rank(
     for at, each in enumerate(shown, 1):
         for text in (
             f"{at}. {each.why}",
+            f"   {told(each.costs)}",
             f"   bound: {each.bound}" if each.bound else "",
             f"   {each.advice}",
         ):
