@@ -42,7 +42,7 @@ def card(place: int, each: Opportunity) -> str:
         pieces.soft(f"of {words.time(each.total_ns)}, {words.percent(each.share)} of the run"),
         *_lines(each),
         pieces.block(pieces.tip(words.micro(f"{each.why}."), words.micro(_because(each)))),
-        pieces.block(pieces.soft(pieces.tip(f"{held}.", HELD))) if (held := told(each.costs)) else "",
+        pieces.block(pieces.tip(f"{held}.", HELD, "soft")) if (held := told(each.costs)) else "",
         pieces.block(pieces.soft(f"Bound, {each.bound}." if each.bound else "No bound is known.")),
         pieces.block(pieces.soft(each.advice)) if each.advice else "",
     )

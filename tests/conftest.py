@@ -11,10 +11,8 @@ import pytest
 
 from collectors.store.door import Store
 
-CLONES = {"NKI_CLONES", "NKI_DASHBOARD_PUBLIC_CLONES", "NXD_CLONES"}
-"""Variables that name folders with clones of public repositories, which the recipes need."""
-
-collect_ignore = [] if CLONES & os.environ.keys() else ["recipes"]
+# The recipes need clones of public repositories, each in a folder of its repository's name.
+collect_ignore = [] if "NKI_CLONES" in os.environ else ["recipes"]
 
 
 @pytest.fixture

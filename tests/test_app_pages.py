@@ -215,6 +215,8 @@ def test_rewrite_next_answers_with_the_three_kernels_worth_most(filled: Store, o
         assert f">{each.slot}<" in said
     assert test.dataframe[0].value["slot"].tolist() == [each.slot for each in ranking.opportunities]
     assert "not a kernel" in test.dataframe[0].value["variant"].tolist()
+    assert ">Held up by moving the bytes 30%" in said
+    assert "&lt;span" not in said
 
 
 def test_a_run_whose_accuracy_failed_has_nothing_to_rank(store: Store, opened: Open) -> None:

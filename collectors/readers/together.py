@@ -13,8 +13,8 @@ from pathlib import PurePath
 
 from collectors.device.waterfall import Graph
 from collectors.readers.attribution import attributed
-from collectors.readers.evaluated import run_of_evaluation
 from collectors.readers.evaluation import Evaluation, joined
+from collectors.readers.evaluation_run import run_of_evaluation
 from collectors.readers.files import digest
 from collectors.readers.phases import phase_of
 from collectors.readers.slots import UNATTRIBUTED

@@ -1,6 +1,6 @@
 """Other people's kernels run as they are and give NumPy's answer.
 
-NKI_DASHBOARD_PUBLIC_CLONES=FOLDER pytest -s tests/recipes/test_public_kernels.py
+NKI_CLONES=FOLDER pytest -s tests/recipes/test_public_kernels.py
 
 FOLDER holds clones with their history under their repositories' names: nki-moe, nki-moe-megakernel, NKI-MoE,
 nki-moe-7013, nki-autotune, nki-samples, and nki-library, whose nkilib some of them import. A repository that
@@ -21,7 +21,7 @@ from rich.table import Table
 
 from simulator.api import KernelRef, Simulation, simulate
 
-VARIABLE = "NKI_DASHBOARD_PUBLIC_CLONES"
+VARIABLE = "NKI_CLONES"
 NKILIB = Path("nki-library", "src", "nkilib_src")
 COLUMNS = ("kernel", "on", "error", "instructions", "list µs", "as written µs", "steered by", "warnings")
 
