@@ -170,6 +170,49 @@ def test_profiles_of_both_graphs_fill_the_rows_of_their_report(tmp_path: Path) -
     assert sum(row.count * row.time_ns for row in run.launches) == pytest.approx(found.e2e_ns.value, rel=1e-6)
 
 
+def graph(folder: Path, model: str, number: int, seconds: float) -> Path:
+    """A profile where NxD Inference keeps the graph of a bucket."""
+    place = folder / model / f"_tp0_bk{number}"
+    place.mkdir(parents=True)
+    return profile(place, "summary.json", seconds)
+
+
+def test_every_bucket_of_decode_has_its_own_steps_and_time(tmp_path: Path) -> None:
+    decode = [graph(tmp_path, "token_generation_model", n, s) for n, s in enumerate((0.002, 0.003, 0.004))]
+    prefill = graph(tmp_path, "context_encoding_model", 0, 0.3)
+    run = one(*decode, prefill, report(tmp_path))
+    own = [row for row in run.launches if row.slot == "unattributed"]
+    assert [(row.phase, row.bucket, row.count, row.time_ns) for row in own] == [
+        ("prefill", 128, 1, 300_000_000),
+        ("decode", 128, 74, 2_000_000),
+        ("decode", 256, 128, 3_000_000),
+        ("decode", 640, 383, 4_000_000),
+    ]
+    # What the report's mean of a step has beyond the device is the same in every bucket.
+    beyond = STEP - (74 * 2 + 128 * 3 + 383 * 4) / 585
+    dispatch = [row for row in run.launches if (row.slot, row.phase) == ("dispatch", "decode")]
+    assert [row.time_ns for row in dispatch] == [pytest.approx(beyond * 1e6, abs=1)] * 3
+    found = totals(run)
+    assert found.decode_ns_per_token is not None
+    assert found.decode_ns_per_token.value == pytest.approx(STEP * 1e6)
+    assert len(run.profiles) == 4
+
+
+def test_a_bucket_without_a_profile_takes_the_mean_and_one_that_never_ran_stays_alone(tmp_path: Path) -> None:
+    paths = [
+        graph(tmp_path, "token_generation_model", 2, 0.004),
+        graph(tmp_path, "context_encoding_model", 0, 0.3),
+        graph(tmp_path, "context_encoding_model", 1, 0.5),
+    ]
+    runs = read([*paths, report(tmp_path)])
+    run = next(each for each in runs if each.prompt == 2)
+    decode = {(row.slot, row.bucket): row for row in run.launches if row.phase == "decode"}
+    assert decode["unattributed", 128].time_ns == decode["unattributed", 256].time_ns == STEP * 1e6
+    assert decode["unattributed", 640].time_ns == 4_000_000
+    assert decode["dispatch", 640].time_ns == pytest.approx((STEP - 4) * 1e6)
+    assert len(runs) == 2, "the prompt fits the first bucket: the second one's graph was not executed"
+
+
 def test_two_profiles_of_one_phase_are_two_runs_beside_the_report(tmp_path: Path) -> None:
     paths = [profile(tmp_path, "decode_a.json", 0.003), profile(tmp_path, "decode_b.json", 0.004)]
     assert len(read([*paths, report(tmp_path)])) == 3

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Literal
 
+import qwen
 from collectors.device.waterfall import Graph, Timing, launches
 from collectors.prompts import BASELINES
 from collectors.readers.evaluation import MS, Evaluation, of_score
@@ -99,13 +100,37 @@ def _launches(
         return (), ()
     calls: dict[Graph, tuple[tuple[float, ...], ...]] = {_graph("prefill", graphs): ((prefill * MS,),)}
     if new > 1:
-        calls[_graph("decode", graphs)] = (tuple([decode * MS] * (new - 1)),)
+        calls |= _decode_calls(one, decode * MS, new - 1, graphs)
     return launches(Timing((one.mean_ms * MS,), calls), graphs, new)
 
 
 def _graph(phase: Literal["prefill", "decode"], graphs: Mapping[Graph, object]) -> Graph:
     """The profiled graph of a phase: a report tells no buckets apart."""
     return next((graph for graph in graphs if graph.phase == phase), Graph(phase, None))
+
+
+def _decode_calls(
+    one: Evaluation, mean_ns: float, steps: int, graphs: Mapping[Graph, Sequence[Launch]]
+) -> dict[Graph, tuple[tuple[float, ...], ...]]:
+    """One call a step. A report has the mean of all steps; profiles of buckets say how they differ.
+
+    What the calls take beyond the device is spread evenly over the steps of the buckets that were profiled;
+    steps of the others take the mean.
+    """
+    device = {
+        graph: float(sum(row.count * row.time_ns for row in rows))
+        for graph, rows in graphs.items()
+        if graph.phase == "decode" and graph.bucket is not None
+    }
+    if not device or one.prompt_tokens is None or one.seq_len is None:
+        return {_graph("decode", graphs): (tuple([mean_ns] * steps),)}
+    ran = {Graph("decode", at): n for at, n in qwen.decode_steps(one.prompt_tokens, one.seq_len).items()}
+    known = sum(ran[graph] for graph in device)
+    beyond = mean_ns - sum(ran[graph] * time_ns for graph, time_ns in device.items()) / known
+    return {
+        graph: (tuple([device[graph] + beyond if graph in device else mean_ns] * n),)
+        for graph, n in ran.items()
+    }
 
 
 def _new_tokens(one: Evaluation) -> int | None:

@@ -1,4 +1,4 @@
-"""Whether a profile is of a model's prefill or decode graph, by the names it and its files carry."""
+"""Which graph of a model a profile is of, by the names it and its files carry: its phase, its bucket."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ _NAMES: tuple[tuple[Phase, re.Pattern[str]], ...] = (
     ("decode", re.compile(r"token[_-]?gen|(?<![a-z])(?:decode|tkg)(?![a-z])", re.IGNORECASE)),
 )
 
+# NxD Inference compiles a model's buckets into folders numbered from the shortest.
+_BUCKET = re.compile(r"_tp\d+_bk(\d+)(?!\d)")
+
 
 def phase_of(names: Iterable[object]) -> Phase | None:
     """The phase the first telling name says; None when none does, or one says both."""
@@ -22,3 +25,9 @@ def phase_of(names: Iterable[object]) -> Phase | None:
         if found:
             return found[0] if len(found) == 1 else None
     return None
+
+
+def bucket_number(names: Iterable[object]) -> int | None:
+    """Place of the graph's bucket among its model's, from 0, as the first telling name says; else None."""
+    found = (_BUCKET.search(str(name or "")) for name in names)
+    return next((int(each.group(1)) for each in found if each), None)

@@ -1,24 +1,28 @@
 """Runs from what was given at once: parts of one evaluation, and the profiles of its graphs, are one run.
 
-A profile belongs to an evaluation as its prefill or its decode graph. Which it is, its files' names say (NxD
-Inference's folders, and the usual short words). When there is one evaluation with a latency, and one profile
-at most of a graph, they belong together; otherwise everything stays on its own.
+A profile belongs to an evaluation as its prefill or its decode graph, of one bucket or of all. Which it is,
+its files' names say (NxD Inference's folders, and the usual short words). When there is one evaluation with a
+latency, and one profile at most of a graph, those that the prompt executes belong together; otherwise
+everything stays on its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import PurePath
+from typing import NamedTuple
 
+import qwen
 from collectors.device.waterfall import Graph
 from collectors.readers.attribution import attributed
 from collectors.readers.evaluation import Evaluation, joined
 from collectors.readers.evaluation_run import run_of_evaluation
 from collectors.readers.files import digest
-from collectors.readers.phases import phase_of
+from collectors.readers.phases import bucket_number, phase_of
 from collectors.readers.slots import UNATTRIBUTED
 from collectors.records import Phase, Run
+from kernels.errors import KernelError
 
 GRAPHS: tuple[Phase, ...] = ("prefill", "decode")
 NAMES_LOOKED_AT = 3
@@ -27,19 +31,26 @@ SAME = ("instance_type", "compiler_version")
 """What two profiles of one compiled model agree in."""
 
 
+class _Named(NamedTuple):
+    """A graph as names tell it: the place of its bucket among its model's, None where they do not say."""
+
+    phase: Phase
+    number: int | None
+
+
 def together(profiles: Sequence[Run], evaluations: Iterable[Evaluation]) -> list[Run]:
     """The runs of profiles and evaluations; each belongs to exactly one."""
     one, rest = _split(joined(evaluations))
-    graphs = _graphs(profiles)
+    named = _graphs(profiles)
     others = [run_of_evaluation(each) for each in rest]
-    if not graphs:
-        return [*profiles, *([run_of_evaluation(one)] if one else []), *others]
-    if one is not None and _fit(one, graphs):
-        return [_whole(one, graphs), *_left(profiles, graphs), *others]
     if one is not None:
+        ran = _executed(one, named) if _fit(one, named.values()) else {}
+        if ran:
+            return [_whole(one, ran), *_left(profiles, ran.values()), *others]
         others = [run_of_evaluation(one), *others]
-    if len(graphs) > 1:
-        return [_pair(graphs), *_left(profiles, graphs), *others]
+    both = {graph.phase: run for graph, run in named.items()}
+    if len(both) == len(named) > 1:
+        return [_pair(both), *_left(profiles, both.values()), *others]
     return [*profiles, *others]
 
 
@@ -48,8 +59,12 @@ def graph_of(run: Run) -> Phase | None:
     phases = {launch.phase for launch in run.launches}
     if len(phases) == 1 and phases <= set(GRAPHS):
         return phases.pop()
+    return phase_of(_names(run))
+
+
+def _names(run: Run) -> tuple[str, ...]:
     path = PurePath(run.artifacts[0].path) if run.artifacts else PurePath()
-    return phase_of((run.label, *reversed(path.parts[-NAMES_LOOKED_AT:])))
+    return (run.label, *reversed(path.parts[-NAMES_LOOKED_AT:]))
 
 
 def _split(evaluations: Sequence[Evaluation]) -> tuple[Evaluation | None, list[Evaluation]]:
@@ -60,33 +75,64 @@ def _split(evaluations: Sequence[Evaluation]) -> tuple[Evaluation | None, list[E
     return timed[0], [each for each in evaluations if each is not timed[0]]
 
 
-def _graphs(profiles: Sequence[Run]) -> dict[Phase, Run]:
-    """Profiles by the graph they are of; none when two are of the same one, or of different machines."""
-    found: dict[Phase, Run] = {}
+def _graphs(profiles: Sequence[Run]) -> dict[_Named, Run]:
+    """Profiles by the graph they are of; none when two may be of one graph, or are of different machines."""
+    found: dict[_Named, Run] = {}
     for run in profiles:
         phase = graph_of(run)
-        if phase in found:
+        if phase is None:
+            continue
+        graph = _Named(phase, bucket_number(_names(run)))
+        if any(
+            each.phase == phase and (each == graph or None in (each.number, graph.number)) for each in found
+        ):
             return {}
-        if phase is not None:
-            found[phase] = attributed(run, phase, whole=True)
+        found[graph] = attributed(run, phase, whole=True)
     alike = all(len({run.environment.get(name) for run in found.values()}) < 2 for name in SAME)
     return found if alike else {}
 
 
-def _fit(one: Evaluation, graphs: Mapping[Phase, Run]) -> bool:
+def _fit(one: Evaluation, graphs: Iterable[Run]) -> bool:
     target, _ = one.official
-    return all("unknown" in (target, run.target) or target == run.target for run in graphs.values())
+    return all("unknown" in (target, run.target) or target == run.target for run in graphs)
 
 
-def _left(profiles: Sequence[Run], graphs: Mapping[Phase, Run]) -> list[Run]:
-    taken = {run.run_id for run in graphs.values()}
-    return [run for run in profiles if run.run_id not in taken]
+def _executed(one: Evaluation, named: Mapping[_Named, Run]) -> dict[Graph, Run]:
+    """The graphs that the evaluation's prompt executes, with the lengths of their buckets where known."""
+    lengths, ran = _buckets(one)
+    unknown = [graph for graph in named if graph.number is None or not lengths]
+    if len({graph.phase for graph in unknown}) < len(unknown):
+        return {}
+    found = {Graph(graph.phase, None): named[graph] for graph in unknown}
+    for graph, run in named.items():
+        if graph.number is None or graph.number >= len(lengths):
+            continue
+        if (length := lengths[graph.number]) in ran[graph.phase]:
+            found[Graph(graph.phase, length)] = run
+    return found
 
 
-def _whole(one: Evaluation, graphs: Mapping[Phase, Run]) -> Run:
+def _buckets(one: Evaluation) -> tuple[tuple[int, ...], Mapping[Phase, Collection[int]]]:
+    """Lengths of a model's buckets, and those that each phase of the prompt executes; empty when unknown."""
+    if not one.seq_len or not one.prompt_tokens:
+        return (), {}
+    try:
+        lengths = qwen.buckets(one.seq_len)
+        prefill = qwen.bucket_of(one.prompt_tokens, one.seq_len)
+    except KernelError:
+        return (), {}
+    return lengths, {"prefill": {prefill}, "decode": qwen.decode_steps(one.prompt_tokens, one.seq_len)}
+
+
+def _left(profiles: Sequence[Run], taken: Iterable[Run]) -> list[Run]:
+    ids = {run.run_id for run in taken}
+    return [run for run in profiles if run.run_id not in ids]
+
+
+def _whole(one: Evaluation, graphs: Mapping[Graph, Run]) -> Run:
     """The evaluation with the rows of its graphs' profiles."""
-    rows = {Graph(phase, None): run.launches for phase, run in graphs.items()}
-    return _with_profiles(run_of_evaluation(one, rows), graphs)
+    rows = {graph: run.launches for graph, run in graphs.items()}
+    return _with_profiles(run_of_evaluation(one, rows), list(graphs.values()))
 
 
 def _pair(graphs: Mapping[Phase, Run]) -> Run:
@@ -95,11 +141,10 @@ def _pair(graphs: Mapping[Phase, Run]) -> Run:
     rows = [launch for phase in GRAPHS if phase in graphs for launch in graphs[phase].launches]
     empty = replace(first, artifacts=(), warnings=(), profiles={}, environment={}, kernels={})
     label = " + ".join(run.label for run in graphs.values())
-    return _with_profiles(replace(empty, label=label, launches=tuple(rows)), graphs)
+    return _with_profiles(replace(empty, label=label, launches=tuple(rows)), list(graphs.values()))
 
 
-def _with_profiles(run: Run, graphs: Mapping[Phase, Run]) -> Run:
-    parts = list(graphs.values())
+def _with_profiles(run: Run, parts: Sequence[Run]) -> Run:
     ids = sorted(each.run_id for each in parts)
     targets = {each.target for each in parts} - {"unknown"}
     return replace(
