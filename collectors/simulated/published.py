@@ -10,6 +10,7 @@ import io
 import subprocess
 import tarfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from analysis.fidelity import Skipped
@@ -61,10 +62,23 @@ ATTENTION: Shapes = {
     "position_ids": ((1, 1), "int32"),
 }
 
-Group = tuple[str, str, str, str, int, Shapes, Mapping[str, float]]
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Versions of one kernel: `file` by version, cores, arguments, and the device's us by version."""
+
+    family: str
+    target: str
+    file: str
+    function: str
+    lnc: int
+    arguments: Shapes
+    measured_us: Mapping[str, float]
+
+
 EXPERTS = "qwen3_moe_fused_tkg"
 GROUPS: tuple[Group, ...] = (
-    (
+    Group(
         "fused experts bf16",
         "trn2",
         "kernels/moe_fused_tkg/versions/kernel_{}.py",
@@ -90,7 +104,7 @@ GROUPS: tuple[Group, ...] = (
             "v29k": 98.99,
         },
     ),
-    (
+    Group(
         "fused experts fp8",
         "trn2",
         "kernels/moe_fused_tkg/quantized/{}.py",
@@ -112,7 +126,7 @@ GROUPS: tuple[Group, ...] = (
             "v12m": 90.94,
         },
     ),
-    (
+    Group(
         "fused experts fp8",
         "trn3",
         "kernels/moe_fused_tkg/quantized/{}.py",
@@ -121,7 +135,7 @@ GROUPS: tuple[Group, ...] = (
         FP8,
         {"v12i": 88.96, "v14a": 88.06, "v14b": 137.52, "v14c": 89.13, "v15a": 76.38},
     ),
-    (
+    Group(
         "fused experts fp8",
         "trn3",
         "kernels/moe_fused_tkg/quantized/{}.py",
@@ -131,7 +145,7 @@ GROUPS: tuple[Group, ...] = (
         {"v15c": 72.88, "v15e": 73.3, "v15f": 85.0, "v15g": 72.48},
     ),
     *(
-        (
+        Group(
             "fused attention",
             "trn2",
             "kernels/attn_tkg/agents/{}.py",
@@ -152,12 +166,11 @@ GROUPS: tuple[Group, ...] = (
         )
     ),
 )
-"""Family, target, file by version, function, cores, arguments, and µs of the device by version."""
 
 
 def published(kernels: Path) -> tuple[list[Case], list[Skipped]]:
     """The rows whose source is in the clones under `kernels`; where it is not, why."""
-    rows = [(group, *row) for group in GROUPS for row in group[-1].items()]
+    rows = [(group, *row) for group in GROUPS for row in group.measured_us.items()]
     missing = _unpacked(kernels / REPOSITORY)
     cases = [_case(group, version, time, kernels) for group, version, time in rows]
     if missing:
@@ -166,26 +179,26 @@ def published(kernels: Path) -> tuple[list[Case], list[Skipped]]:
 
 
 def _case(group: Group, version: str, time: float, kernels: Path) -> Case:
-    family, target, pattern, function, lnc, arguments, _ = group
-    file, commit = pattern.format(version), TRN2_COMMIT if target == "trn2" else TRN3_COMMIT
+    commit = TRN2_COMMIT if group.target == "trn2" else TRN3_COMMIT
+    file = group.file.format(version)
     tree = _tree(commit)
     helpers = (str(tree), str(kernels / HELPERS / "src" / "nkilib_src"))
     launch = Launch(
-        KernelRef(function, file=str(tree / file), paths=helpers),
-        {name: shape for name, (shape, _) in arguments.items()},
+        KernelRef(group.function, file=str(tree / file), paths=helpers),
+        {name: shape for name, (shape, _) in group.arguments.items()},
         "bf16",
-        dtypes={name: dtype for name, (_, dtype) in arguments.items()},
+        dtypes={name: dtype for name, (_, dtype) in group.arguments.items()},
     )
     return Case(
-        id=f"{REPOSITORY}-{target}-{version}",
-        family=f"{family} {target}",
+        id=f"{REPOSITORY}-{group.target}-{version}",
+        family=f"{group.family} {group.target}",
         name=version,
-        problem=f"one token, {target}",
+        problem=f"one token, {group.target}",
         method=f"{PROFILED} total_time",
         role="held out",
         source=f"KevGomes1403/{REPOSITORY} {commit} {file}",
-        target=target,
-        lnc=lnc,
+        target=group.target,
+        lnc=group.lnc,
         measured_ns=1e3 * time,
         launches=(launch,),
     )
