@@ -1,9 +1,8 @@
-"""The plug-in model for NxD Inference: its Qwen3-MoE with the second half of each layer, and the norms, on
-our kernels.
+"""The plug-in model for NxD Inference: its Qwen3-MoE with attention, experts and norms on our kernels.
 
-Imported only where neuronx-distributed-inference is installed (through `qwen`). Attention, embedding, the
-head and the collectives stay NxD Inference's own; checkpoints load as before, plus one transposed router
-weight a layer.
+Imported only where neuronx-distributed-inference is installed (through `qwen`). Projections of a prompt, the
+embedding, the head and the collectives stay NxD Inference's own; checkpoints load as before, plus the weights
+the chosen kernels read in layouts of their own.
 """
 
 from __future__ import annotations
@@ -15,22 +14,19 @@ from neuronx_distributed.parallel_layers.mappings import reduce_from_tensor_mode
 from neuronx_distributed_inference.models.qwen3_moe import modeling_qwen3_moe as stock
 from torch import nn
 
-from kernels.functions import function_of
-from kernels.neuron_weights import KernelDimensions, add_router_weights, check_dimensions
-from kernels.plugged import CHOICE, moe_kernels, norm_kernel
-from kernels.registry import Variant
-from kernels.wiring import named_arguments, named_results
+from kernels.neuron_attention import KernelAttention
+from kernels.neuron_parts import launch
+from kernels.neuron_weights import (
+    KernelDimensions,
+    add_block_weights,
+    add_router_weights,
+    check_dimensions,
+    check_features,
+)
+from kernels.plugged import CHOICE, attention_kernels, moe_kernels, norm_kernel
+from kernels.wiring import reads
 
-CORES = 2
-BLOCK = 128
-
-
-def launch(kernel: Variant, values: dict[str, Any]) -> None:
-    """Run a kernel on both cores of the logical core; its results join `values`."""
-    results = function_of(kernel)[CORES](**named_arguments(kernel, values))
-    if not isinstance(results, tuple):
-        results = (results,)
-    values |= named_results(kernel, results)
+BLOCK, TOP_K = 128, 8
 
 
 class KernelNorm(nn.Module):
@@ -50,6 +46,14 @@ class KernelNorm(nn.Module):
         launch(kernel, values)
         result: torch.Tensor = values["normed"].reshape(hidden_states.shape)
         return result
+
+
+class PromptNorm(KernelNorm):
+    """`KernelNorm` of prompts; one token passes, because the kernel of its attention applies the norm."""
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        """[1, S, H] normed, or [1, 1, H] as it is."""
+        return hidden_states if hidden_states.shape[1] == 1 else super().forward(hidden_states)
 
 
 class Passing(nn.Module):
@@ -95,7 +99,12 @@ class KernelMoe(nn.Module):
             "num_experts": self.experts,
             "block_size": BLOCK,
         }
-        for kernel in moe_kernels(CHOICE, "prefill" if tokens > 1 else "decode", tokens):
+        kernels = moe_kernels(CHOICE, "prefill" if tokens > 1 else "decode", tokens)
+        if reads(kernels, "router_fp32"):
+            values["router_fp32"] = self.router_weight.float()
+        if tokens == 1:
+            values["slot"] = torch.arange(TOP_K, dtype=torch.int32, device=rows.device)[None]
+        for kernel in kernels:
             launch(kernel, values)
         reduced = reduce_from_tensor_model_parallel_region(values["added"])
         return (reduced.reshape(hidden_states.shape),)
@@ -106,30 +115,38 @@ class Qwen3MoeInferenceConfig(stock.Qwen3MoeInferenceConfig):  # type: ignore[mi
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        check_dimensions(
-            KernelDimensions(
-                hidden=self.hidden_size,
-                heads=self.num_attention_heads,
-                key_value_heads=self.num_key_value_heads,
-                head=self.head_dim,
-                experts=self.num_experts,
-                top_k=self.num_experts_per_tok,
-                inner=self.moe_intermediate_size,
-                ranks=self.neuron_config.tp_degree,
-                batch=self.neuron_config.batch_size,
-            )
-        )
+        check_dimensions(dimensions(self))
+        check_features(self.neuron_config)
+
+
+def dimensions(config: Any) -> KernelDimensions:
+    """What of a configuration decides whether the kernels run it."""
+    return KernelDimensions(
+        hidden=config.hidden_size,
+        heads=config.num_attention_heads,
+        key_value_heads=config.num_key_value_heads,
+        head=config.head_dim,
+        experts=config.num_experts,
+        top_k=config.num_experts_per_tok,
+        inner=config.moe_intermediate_size,
+        ranks=config.neuron_config.tp_degree,
+        batch=config.neuron_config.batch_size,
+    )
 
 
 class NeuronQwen3MoeDecoderLayer(stock.NeuronQwen3MoeDecoderLayer):  # type: ignore[misc]
-    """The stock layer with kernels for its norms and its mixture of experts.
+    """The stock layer with kernels for its norms, its attention and its mixture of experts.
 
-    The post-attention norm runs inside the routing kernel, so the layer's own becomes the identity.
+    The post-attention norm runs inside the routing kernel, so the layer's own becomes the identity; in decode
+    so does the norm before attention where the chosen kernel applies it.
     """
 
     def __init__(self, config: Qwen3MoeInferenceConfig, layer_idx: int) -> None:
         super().__init__(config, layer_idx)
-        self.input_layernorm = KernelNorm(config.hidden_size, config.rms_norm_eps)
+        inside = reads(attention_kernels(CHOICE, "decode", 1), "input_norm")
+        norm_class = PromptNorm if inside else KernelNorm
+        self.input_layernorm = norm_class(config.hidden_size, config.rms_norm_eps)
+        self.self_attn: Any = KernelAttention(config, self.input_layernorm, CHOICE)
         norm = Passing(config.hidden_size, config.rms_norm_eps)
         self.post_attention_layernorm = norm
         self.mlp: Any = KernelMoe(self.mlp, norm, config.num_experts, config.hidden_size)
@@ -139,8 +156,11 @@ class NeuronQwen3MoeModel(stock.NeuronQwen3MoeModel):  # type: ignore[misc]
     """The stock model with our decoder layers."""
 
     def init_model(self, config: Qwen3MoeInferenceConfig) -> None:
-        """Build the stock model, then every layer anew."""
+        """Build the stock model, then every layer anew; the kernels of decode write the caches."""
         super().init_model(config)
+        # here and not in the configuration, which NxD Inference would refuse to load again with it
+        config.neuron_config.attn_block_tkg_nki_kernel_cache_update = True
+        config.neuron_config.kv_cache_tiling = False
         self.layers = nn.ModuleList(
             [NeuronQwen3MoeDecoderLayer(config, index) for index in range(config.num_hidden_layers)]
         )
@@ -161,7 +181,10 @@ class NeuronQwen3MoeForCausalLM(stock.NeuronQwen3MoeForCausalLM):  # type: ignor
     def convert_hf_to_neuron_state_dict(
         state_dict: dict[str, Any], config: Qwen3MoeInferenceConfig
     ) -> dict[str, Any]:
-        """The stock conversion, with the router weights transposed beside the stock ones."""
-        add_router_weights(state_dict, config.num_hidden_layers, config.hidden_size, config.num_experts)
+        """The stock conversion, with the weights only the kernels read beside the stock ones."""
+        layers = config.num_hidden_layers
+        add_router_weights(state_dict, layers, config.hidden_size, config.num_experts)
+        if reads(attention_kernels(CHOICE, "decode", 1), "qkv_by_core"):
+            add_block_weights(state_dict, layers, dimensions(config), torch.concatenate)
         converted: dict[str, Any] = stock.convert_qwen3_moe_hf_to_neuron_state_dict(state_dict, config)
         return converted

@@ -61,6 +61,34 @@ def check_dimensions(model: KernelDimensions) -> None:
             )
 
 
+FEATURES = (
+    ("sequence_parallel_enabled", False),
+    ("flash_decoding_enabled", False),
+    ("k_cache_transposed", False),
+    ("is_block_kv_layout", False),
+    ("is_continuous_batching", False),
+    ("kv_quant_config", None),
+    ("attn_block_tkg_nki_kernel_enabled", False),
+    ("moe_fused_nki_kernel_enabled", False),
+    ("qkv_kernel_enabled", False),
+    ("speculation_length", 0),
+    ("cp_degree", 1),
+    ("attention_dp_degree", 1),
+)
+"""Settings of NxD Inference, each with the only value the kernels run under."""
+
+
+def check_features(neuron_config: Any) -> None:
+    """Raise `UnsupportedShape` naming the first setting the kernels do not run under."""
+    for name, supported in FEATURES:
+        found = getattr(neuron_config, name, supported)
+        if found != supported and not (found is None and not supported):
+            raise UnsupportedShape(
+                f"the kernels do not run with {name}={found!r}; they run with {supported!r}",
+                f"leave {name} out of the NxD Inference configuration",
+            )
+
+
 def add_router_weights(state_dict: dict[str, Any], layers: int, hidden: int, experts: int) -> None:
     """Put each router weight, transposed to [hidden, experts] in bf16, beside the checkpoint's own."""
     for index in range(layers):
@@ -73,10 +101,10 @@ def add_block_weights(
 ) -> None:
     """Put the attention weights as `attention_block` reads them beside the checkpoint's own.
 
-    `layers.N.self_attn.qkv_by_core` [2 ranks, hidden, columns] and `...o_proj_by_core` [2 ranks, 128, heads,
-    tiles, 128] in bf16; cut over ranks along the first dimension. `join` is `torch.concatenate`. Prefill
-    keeps using the checkpoint's weights, so they are held twice: 10.5 MB a layer and rank more for
-    Qwen3-30B-A3B.
+    `layers.N.self_attn.qkv_by_core.weight` [2 ranks, hidden, columns] and `output_by_core.weight` [2 ranks,
+    128, heads, tiles, 128] in bf16, cut over ranks along the first dimension (NxD Inference copies what is
+    called `o_proj...`). `join` is `torch.concatenate`. Prefill keeps using the checkpoint's weights, so they
+    are held twice: 10.5 MB a layer and rank more for Qwen3-30B-A3B.
     """
     for index in range(layers):
         at = f"layers.{index}.self_attn"
@@ -90,8 +118,8 @@ def add_block_weights(
             mine = [_rows(each, rank, model.ranks).t() for each in (q, k, v)]
             laid.append(qkv_by_core(join(mine, axis=1), join))
             out.append(o_proj_by_core(_rows(o.t(), rank, model.ranks)))
-        state_dict[f"{at}.qkv_by_core"] = join(laid, axis=0).contiguous()
-        state_dict[f"{at}.o_proj_by_core"] = join(out, axis=0).contiguous()
+        state_dict[f"{at}.qkv_by_core.weight"] = join(laid, axis=0).contiguous()
+        state_dict[f"{at}.output_by_core.weight"] = join(out, axis=0).contiguous()
 
 
 def _rows(weight: Any, rank: int, ranks: int) -> Any:

@@ -211,7 +211,7 @@ def logit_errors(actual: Array, expected: Array) -> dict[int | None, float]:
     return errors
 
 
-def _judge_step(actual: Array, expected: Array) -> tuple[bool, float, str]:
+def judge_step(actual: Array, expected: Array) -> tuple[bool, float, str]:
     """(passed, worst error as a share of its tolerance, what failed)."""
     if not np.isfinite(actual).all() or not actual.any():
         return False, float("inf"), "logits are not finite or all zero"
@@ -245,7 +245,7 @@ def check_small_model(choice: Mapping[str, str], run_kernel: RunKernel, steps: i
         with torch.no_grad():
             expected = reference(torch.tensor([history])).logits[0, -1].numpy()
         actual = forward(model, caches, values, kernels, run_kernel)
-        passed, share, detail = _judge_step(actual, expected)
+        passed, share, detail = judge_step(actual, expected)
         worst = max(worst, share)
         if not passed:
             return Verdict(False, worst, 1.0, f"step {step}: {detail}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from kernels.registry import Variant
@@ -95,9 +95,17 @@ names its results get. "added" goes into the residual stream."""
 
 def named_arguments(kernel: Variant, values: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments of `kernel` by parameter name, out of values by name; its settings among them."""
+    return {name: values[source] for name, source in _sources(kernel)} | dict(kernel.settings)
+
+
+def reads(kernels: Iterable[Variant], value: str) -> bool:
+    """Whether one of the kernels takes a value of this name."""
+    return any(value == source for kernel in kernels for _, source in _sources(kernel))
+
+
+def _sources(kernel: Variant) -> list[tuple[str, str]]:
     parameters, _ = WIRING[kernel.slot, kernel.function]
-    pairs = [(part.partition("=")[0], part.partition("=")[2] or part) for part in parameters.split()]
-    return {name: values[source] for name, source in pairs} | dict(kernel.settings)
+    return [(part.partition("=")[0], part.partition("=")[2] or part) for part in parameters.split()]
 
 
 def named_results(kernel: Variant, results: Sequence[Any]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from collectors.device.settings import settings_from
 from collectors.device.waterfall import Graph, Timing, launches, timing
 from collectors.errors import DeviceError, UsageError
 from collectors.records import Launch
+from kernels.registry import kernel_choice
 
 SHARED_LOG = Path(__file__).resolve().parents[2] / "shared/profiles/contest/hwang-compile_and_benchmark.log"
 
@@ -190,11 +191,17 @@ def test_only_slots_plugged_into_nxd_inference_are_credited_to_a_kernel(
 ) -> None:
     plug_in = SimpleNamespace(CHOICE={}, NeuronQwen3MoeForCausalLM="class")
     monkeypatch.setitem(sys.modules, "kernels.neuron_model", plug_in)
-    chosen = {"router": "tuned", "qkv": "tuned", "input_norm": "tuned"}
+    chosen = kernel_choice("tuned,input_norm=baseline")
     spec = {"contest_dir": None, "kernels": chosen}
     assert model_class(spec) == "class"
     assert vars(plug_in)["CHOICE"] == chosen
-    assert plugged_kernels(spec) == {"router": "tuned", "input_norm": "baseline", "final_norm": "baseline"}
+    ran = plugged_kernels(spec)
+    assert (ran["router"], ran["attention_decode"], ran["attention_prefill"]) == (
+        "fused",
+        "block",
+        "diagonal",
+    )
+    assert not {"qkv", "o_proj", "kv_update", "lm_head"}.intersection(ran), "NxD Inference's own for prompts"
     assert plugged_kernels({**spec, "contest_dir": "/clone"}) == {}
 
 

@@ -65,7 +65,7 @@ def test_a_checkpoint_gets_each_ranks_weights_by_core() -> None:
     state = checkpoint(SMALL)
     whole = dict(state)
     add_block_weights(state, 1, SMALL, torch.concatenate)
-    qkv, o_proj = (state[f"layers.0.self_attn.{name}_by_core"] for name in ("qkv", "o_proj"))
+    qkv, o_proj = (state[f"layers.0.self_attn.{name}_by_core.weight"] for name in ("qkv", "output"))
     assert tuple(qkv.shape) == (4, 256, 4 * 128)
     assert tuple(o_proj.shape) == (4, 128, 4, 1, 128)
     rank, head = 1, 3

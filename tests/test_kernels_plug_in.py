@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from kernels.errors import UnsupportedShape
-from kernels.neuron_weights import KernelDimensions, add_router_weights, check_dimensions
+from kernels.errors import UnknownVariant, UnsupportedShape
+from kernels.neuron_weights import KernelDimensions, add_router_weights, check_dimensions, check_features
+from kernels.plugged import attention_kernels, moe_kernels
+from kernels.registry import kernel_choice
 
 QWEN3_30B = KernelDimensions(
     hidden=2048, heads=32, key_value_heads=4, head=128, experts=128, top_k=8, inner=768, ranks=4, batch=1
@@ -34,6 +37,28 @@ def test_a_model_the_kernels_cannot_run_is_named(change: dict[str, int], words: 
         check_dimensions(replace(QWEN3_30B, **change))
     assert words in caught.value.message
     assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("sequence_parallel_enabled", True), ("cp_degree", 2), ("kv_quant_config", object())]
+)
+def test_a_setting_the_kernels_do_not_run_under_is_named(name: str, value: object) -> None:
+    check_features(SimpleNamespace(cp_degree=1, speculation_length=0, moe_fused_nki_kernel_enabled=None))
+    with pytest.raises(UnsupportedShape, match=f"{name}="):
+        check_features(SimpleNamespace(**{name: value}))
+
+
+def test_attention_and_experts_share_no_kernel_and_leave_none_out() -> None:
+    choice = kernel_choice("tuned")
+    halves = [half(choice, "decode", 1) for half in (attention_kernels, moe_kernels)]
+    assert [[k.name for k in half] for half in halves] == [["block"], ["block"]]
+    names = [k.slot for k in moe_kernels(kernel_choice("baseline"), "prefill", 128)]
+    assert names == ["post_norm", "router", "group_tokens", "experts_prefill", "aggregate"]
+
+
+def test_a_kernel_of_a_whole_layer_is_refused_for_nxd_inference() -> None:
+    with pytest.raises(UnknownVariant, match="attention_decode=layer spans attention and experts"):
+        moe_kernels(kernel_choice("tuned,attention_decode=layer"), "decode", 1)
 
 
 def test_router_weights_are_transposed_and_the_checkpoint_kept() -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from importlib.metadata import version
 
 from collectors.bundling.inline import Inliner, Name
-from kernels.plugged import moe_kernels, norm_kernel
+from kernels.plugged import attention_kernels, moe_kernels, norm_kernel
 from kernels.registry import Variant
 from kernels.wiring import WIRING
 
@@ -21,6 +21,8 @@ ROOTS: tuple[Name, ...] = (
 GUARDED = ("neuronx_distributed_inference", "neuronx_distributed")
 PREFILL_TOKENS = (128, 256, 640)
 """The buckets of the challenge, whose prompts decide which variants run."""
+Resolved = Mapping[tuple[str, int], tuple[Variant, ...]]
+Select = Callable[[Mapping[str, str], str, int], tuple[Variant, ...]]
 HEADER = '''"""Qwen3-30B-A3B for NxD Inference with NKI kernels, in one file.
 
 Written by `collectors bundle` of nki-dashboard {version}, kernels: {choice}.
@@ -42,15 +44,14 @@ class Submission:
 
 def submission(choice: Mapping[str, str], spelled: str) -> Submission:
     """The file for a choice of kernels. Raises `BundleError` or `UnknownVariant`."""
-    phases = {"decode": {1: moe_kernels(choice, "decode", 1)}}
-    phases["prefill"] = {tokens: moe_kernels(choice, "prefill", tokens) for tokens in PREFILL_TOKENS}
+    halves = {"ATTENTION": _resolved(attention_kernels, choice), "MOE": _resolved(moe_kernels, choice)}
     included = {(norm_kernel(), "prefill"): None}
-    for phase, chosen in phases.items():
-        included |= {(kernel, phase): None for kernels in chosen.values() for kernel in kernels}
+    for half in halves.values():
+        included |= {(kernel, phase): None for (phase, _), kernels in half.items() for kernel in kernels}
     variants = list(dict.fromkeys(kernel for kernel, _ in included))
     replaced = {
         "kernels.functions": _functions(variants),
-        "kernels.plugged": _plugged(phases),
+        "kernels.plugged": _plugged(halves),
         "kernels.wiring": _wiring(variants),
     }
     inliner = Inliner("kernels", _source, replaced)
@@ -84,32 +85,38 @@ def _functions(variants: Iterable[Variant]) -> str:
     )
 
 
-def _plugged(phases: Mapping[str, Mapping[int, tuple[Variant, ...]]]) -> str:
+def _resolved(kernels_of: Select, choice: Mapping[str, str]) -> Resolved:
+    """The kernels of half a layer for each phase and number of tokens."""
+    keys = [("decode", 1), *(("prefill", tokens) for tokens in PREFILL_TOKENS)]
+    return {key: kernels_of(choice, *key) for key in keys}
+
+
+def _plugged(halves: Mapping[str, Resolved]) -> str:
     """`kernels.plugged` with everything resolved."""
-    rows = []
-    for phase, chosen in phases.items():
-        for tokens, kernels in chosen.items():
+    lines = [
+        "from collections.abc import Mapping",
+        "from kernels.registry import Variant",
+        "CHOICE: Mapping[str, str] = {}",
+    ]
+    for name, half in halves.items():
+        lines.append(f"{name} = {{")
+        for (phase, tokens), kernels in half.items():
             made = "".join(f"        {_variant(kernel)},\n" for kernel in kernels)
-            rows.append(f'    ("{phase}", {tokens}): (\n{made}    ),')
-    return "\n".join(
-        [
-            "from collections.abc import Mapping",
-            "from kernels.registry import Variant",
-            "CHOICE: Mapping[str, str] = {}",
-            "CHOSEN = {",
-            *rows,
-            "}",
-            '"""The kernels of each phase and bucket, chosen when this file was written."""',
+            lines.append(f'    ("{phase}", {tokens}): (\n{made}    ),')
+        lines += ["}", '"""Kernels of each phase and bucket, chosen when this file was written."""', ""]
+    for function, name in (("attention_kernels", "ATTENTION"), ("moe_kernels", "MOE")):
+        lines += [
+            f"def {function}(choice: Mapping[str, str], phase: str, tokens: int) -> tuple[Variant, ...]:",
+            '    """The kernels of half a layer, in order."""',
+            f"    return {name}[phase, tokens]",
             "",
-            "def moe_kernels(choice: Mapping[str, str], phase: str, tokens: int) -> tuple[Variant, ...]:",
-            '    """The kernels of the second half of a layer, in order."""',
-            "    return CHOSEN[phase, tokens]",
-            "",
-            "def norm_kernel() -> Variant:",
-            '    """The kernel of a norm that stands alone."""',
-            f"    return {_variant(norm_kernel())}",
         ]
-    )
+    lines += [
+        "def norm_kernel() -> Variant:",
+        '    """The kernel of a norm that stands alone."""',
+        f"    return {_variant(norm_kernel())}",
+    ]
+    return "\n".join(lines)
 
 
 def _variant(kernel: Variant) -> str:

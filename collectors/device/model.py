@@ -21,7 +21,7 @@ from typing import Any
 
 from collectors.device.events import CHECK, FACTS, FAILED, Events
 from collectors.device.generation import DECODE, PREFILL, Loaded, generate_few, time_prompt
-from kernels.plugged import MOE_SLOTS
+from kernels.plugged import plugged_slots
 
 CONTEST_MODEL = "qwen_with_nki"
 MODEL_CLASS = "NeuronQwen3MoeForCausalLM"
@@ -123,9 +123,7 @@ def plugged_kernels(spec: dict[str, Any]) -> dict[str, str]:
     """The slots that run the chosen kernels on a device; NxD Inference's own code runs in the others."""
     if spec.get("contest_dir"):
         return {}
-    routed = {*MOE_SLOTS, "post_norm"}
-    chosen = {slot: variant for slot, variant in spec["kernels"].items() if slot in routed}
-    return {**chosen, "input_norm": "baseline", "final_norm": "baseline"}
+    return plugged_slots(spec["kernels"])
 
 
 def build(chosen: Any, spec: dict[str, Any]) -> Any:
