@@ -11,14 +11,16 @@ from typing import Any
 
 import torch
 from neuronx_distributed.parallel_layers.mappings import reduce_from_tensor_model_parallel_region
+from neuronx_distributed.parallel_layers.parallel_state import get_tensor_model_parallel_size
 from neuronx_distributed_inference.models.qwen3_moe import modeling_qwen3_moe as stock
 from torch import nn
 
 from kernels.neuron_attention import KernelAttention
-from kernels.neuron_parts import launch
+from kernels.neuron_parts import RankShare, launch
 from kernels.neuron_weights import (
     KernelDimensions,
     add_block_weights,
+    add_fp8_experts,
     add_router_weights,
     check_dimensions,
     check_features,
@@ -80,6 +82,12 @@ class KernelMoe(nn.Module):
             torch.empty(hidden_size, experts, dtype=torch.bfloat16), requires_grad=False
         )
         self.experts = experts
+        self._fp8 = reads(moe_kernels(CHOICE, "decode", 1), "gate_up_fp8")
+        if self._fp8:
+            operations, ranks = replaced.expert_mlps.mlp_op, get_tensor_model_parallel_size()
+            shapes = [tuple(side.weight.shape) for side in (operations.gate_up_proj, operations.down_proj)]
+            self.gate_up_fp8, self.down_fp8 = (RankShare("weight", s, torch.uint8, ranks) for s in shapes)
+            self.expert_scales = RankShare("scale", (experts, 3), torch.float32, ranks)
         # in a list, so that its weight is registered once, by the layer
         self._norm = [norm]
 
@@ -102,6 +110,9 @@ class KernelMoe(nn.Module):
         kernels = moe_kernels(CHOICE, "prefill" if tokens > 1 else "decode", tokens)
         if reads(kernels, "router_fp32"):
             values["router_fp32"] = self.router_weight.float()
+        if self._fp8:
+            values |= {"gate_up_fp8": self.gate_up_fp8.weight, "down_fp8": self.down_fp8.weight}
+            values["expert_scales"] = self.expert_scales.scale
         if tokens == 1:
             values["slot"] = torch.arange(TOP_K, dtype=torch.int32, device=rows.device)[None]
         for kernel in kernels:
@@ -117,6 +128,11 @@ class Qwen3MoeInferenceConfig(stock.Qwen3MoeInferenceConfig):  # type: ignore[mi
         super().__init__(*args, **kwargs)
         check_dimensions(dimensions(self))
         check_features(self.neuron_config)
+
+
+def fp8_bytes(weight: torch.Tensor) -> torch.Tensor:
+    """The bytes of float8_e4m3 of values up to 240, where torch's float8_e4m3fn has the same."""
+    return weight.to(torch.float8_e4m3fn).view(torch.uint8)
 
 
 def dimensions(config: Any) -> KernelDimensions:
@@ -183,8 +199,11 @@ class NeuronQwen3MoeForCausalLM(stock.NeuronQwen3MoeForCausalLM):  # type: ignor
     ) -> dict[str, Any]:
         """The stock conversion, with the weights only the kernels read beside the stock ones."""
         layers = config.num_hidden_layers
+        stock.maybe_dequantize_layer(state_dict, config)
         add_router_weights(state_dict, layers, config.hidden_size, config.num_experts)
         if reads(attention_kernels(CHOICE, "decode", 1), "qkv_by_core"):
             add_block_weights(state_dict, layers, dimensions(config), torch.concatenate)
+        if reads(moe_kernels(CHOICE, "decode", 1), "gate_up_fp8"):
+            add_fp8_experts(state_dict, layers, dimensions(config), torch.concatenate, fp8_bytes)
         converted: dict[str, Any] = stock.convert_qwen3_moe_hf_to_neuron_state_dict(state_dict, config)
         return converted

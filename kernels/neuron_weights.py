@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kernels.errors import UnsupportedShape
-from kernels.layouts import o_proj_by_core, qkv_by_core
+from kernels.layouts import FP8_MAX, o_proj_by_core, qkv_by_core
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +120,53 @@ def add_block_weights(
             out.append(o_proj_by_core(_rows(o.t(), rank, model.ranks)))
         state_dict[f"{at}.qkv_by_core.weight"] = join(laid, axis=0).contiguous()
         state_dict[f"{at}.output_by_core.weight"] = join(out, axis=0).contiguous()
+
+
+def add_fp8_experts(
+    state_dict: dict[str, Any],
+    layers: int,
+    model: KernelDimensions,
+    join: Callable[..., Any],
+    to_bytes: Callable[[Any], Any],
+) -> None:
+    """Put the experts as `moe_block_fp8` reads them beside the checkpoint's own.
+
+    `layers.N.mlp.gate_up_fp8.weight` [ranks E, H, 2 I / ranks] and `down_fp8.weight` [ranks E, I / ranks, H]
+    as bytes, `expert_scales.scale` [ranks E, 3] in fp32: a scale for each expert's gate, up and down
+    on each rank, as `layouts.quantised_experts` has it. `join` is `torch.concatenate`, `to_bytes` rounds to
+    float8_e4m3 and gives its bytes. Prefill keeps using the checkpoint's weights, so experts take half as
+    much memory again.
+    """
+    for index in range(layers):
+        at = f"layers.{index}.mlp"
+        gate, up, down = (_experts(state_dict, at, name, model, join) for name in ("gate", "up", "down"))
+        shares = [_fp8_share(gate, up, down, rank, model, join, to_bytes) for rank in range(model.ranks)]
+        names = ("gate_up_fp8.weight", "down_fp8.weight", "expert_scales.scale")
+        for name, parts in zip(names, zip(*shares, strict=True), strict=True):
+            state_dict[f"{at}.{name}"] = join(parts).contiguous()
+
+
+def _experts(
+    state_dict: dict[str, Any], at: str, name: str, model: KernelDimensions, join: Callable[..., Any]
+) -> Any:
+    """One projection of every expert, [E, rows, columns] as the checkpoint has them."""
+    shape = (model.hidden, model.inner) if name == "down" else (model.inner, model.hidden)
+    names = [f"{at}.experts.{expert}.{name}_proj.weight" for expert in range(model.experts)]
+    return join([_weight(state_dict, each, shape)[None] for each in names])
+
+
+def _fp8_share(
+    gate: Any, up: Any, down: Any, rank: int, model: KernelDimensions, join: Callable[..., Any], to_bytes: Any
+) -> tuple[Any, Any, Any]:
+    """A rank's gate and up [E, H, 2 I / ranks] and down [E, I / ranks, H] as bytes, and scales [E, 3]."""
+    size = model.inner // model.ranks
+    mine = slice(rank * size, (rank + 1) * size)
+    parts = [each.float() for each in (gate[:, mine], up[:, mine], down[:, :, mine])]
+    largest = [part.abs().amax((1, 2)) for part in parts]
+    scales = [(peak + (peak == 0)) / FP8_MAX for peak in largest]
+    held = [to_bytes(part / scale[:, None, None]) for part, scale in zip(parts, scales, strict=True)]
+    sides = join([side.swapaxes(1, 2) for side in held[:2]], axis=2)
+    return sides, held[2].swapaxes(1, 2), join([scale[:, None] for scale in scales], axis=1)
 
 
 def _rows(weight: Any, rank: int, ranks: int) -> Any:

@@ -14,7 +14,7 @@ from kernels.layouts import (
     quantised,
     quantised_experts,
 )
-from kernels.neuron_weights import KernelDimensions, add_block_weights
+from kernels.neuron_weights import KernelDimensions, add_block_weights, add_fp8_experts
 
 
 def test_each_core_finds_its_queries_and_the_shared_key_and_value() -> None:
@@ -106,3 +106,32 @@ def test_gate_up_and_down_have_scales_of_their_own() -> None:
     gate_up[:, :, 3:] = 2.0
     _, _, scales = quantised_experts(gate_up, down)
     assert np.allclose(scales * 240.0, [[1.0, 2.0, 5.0]] * 2)
+
+
+def test_experts_are_quantised_on_each_rank_as_the_kernels_layout_has_them() -> None:
+    noise = torch.Generator().manual_seed(1)
+    shapes = {"gate": (64, 256), "up": (64, 256), "down": (256, 64)}
+    state = {
+        f"layers.0.mlp.experts.{e}.{n}_proj.weight": torch.randn(shape, generator=noise).bfloat16() * (e + 1)
+        for e in range(SMALL.experts)
+        for n, shape in shapes.items()
+    }
+    state["layers.0.mlp.experts.3.up_proj.weight"][:] = 0
+    gate, up, down = (
+        np.stack([state[f"layers.0.mlp.experts.{e}.{n}_proj.weight"].float().numpy().T for e in range(8)])
+        for n in shapes
+    )
+    add_fp8_experts(state, 1, SMALL, torch.concatenate, lambda w: w.to(torch.float8_e4m3fn).view(torch.uint8))
+    names = ("gate_up_fp8.weight", "down_fp8.weight", "expert_scales.scale")
+    found = [state[f"layers.0.mlp.{name}"].numpy() for name in names]
+    for rank in (0, 1):
+        mine = slice(rank * 32, rank * 32 + 32)
+        sides = np.concatenate([gate[:, :, mine], up[:, :, mine]], axis=2)
+        expected = quantised_experts(sides, down[:, mine])
+        for whole, part in zip(found, expected, strict=True):
+            assert (whole[rank * 8 : rank * 8 + 8] == part).all()
+
+
+def test_a_missing_expert_is_named() -> None:
+    with pytest.raises(UnsupportedShape, match=r"layers\.0\.mlp\.experts\.0\.gate_proj\.weight"):
+        add_fp8_experts({}, 1, SMALL, torch.concatenate, lambda w: w)

@@ -109,6 +109,40 @@ def loaded(model: Any, weights: dict[str, Any]) -> Any:
     return model.eval()
 
 
+class Reference:
+    """A transformers model fed as the plug-in is, with the experts decode has in the chosen kernels."""
+
+    def __init__(self, model: Any, fp8: bool) -> None:
+        self.prompt, self.decode = model, with_fp8_experts(model) if fp8 else model
+        self.past: Any = None
+
+    def step(self, tokens: list[int]) -> Any:
+        """Logits of the last of `tokens`, which follow those before."""
+        import torch
+
+        model = self.prompt if self.past is None else self.decode
+        with torch.no_grad():
+            out = model(torch.tensor([tokens]), past_key_values=self.past, use_cache=True)
+        self.past = out.past_key_values
+        return out.logits[0, -1].float().numpy()
+
+
+def with_fp8_experts(model: Any) -> Any:
+    """A copy whose experts have the values fp8 holds, by the NumPy layout the kernels are tested with."""
+    import torch
+
+    from kernels.layouts import dequantised, quantised
+
+    made = copy.deepcopy(model)
+    for name, held in made.named_parameters():
+        if ".mlp.experts." not in name:
+            continue
+        parts = held.data.chunk(2, dim=1) if "gate_up" in name else (held.data,)
+        values = [dequantised(b, s[:, None, None]) for b, s in (quantised(p.float().numpy()) for p in parts)]
+        held.data = torch.cat([torch.from_numpy(v) for v in values], dim=1).to(held.dtype)
+    return made
+
+
 def step(model: Any, tokens: list[int], first: int, width: int) -> Any:
     """Logits of the last of `tokens`, at positions from `first`, padded to `width`; caches are kept."""
     import torch
@@ -130,7 +164,6 @@ def step(model: Any, tokens: list[int], first: int, width: int) -> Any:
 def main(clones: list[Path], choice: str, steps: int) -> int:
     """Prefill and `steps` decode steps, each fed the greedy token of transformers in fp32."""
     stand_in(clones)
-    import torch
 
     import kernels.neuron_model as plugged
     import kernels.neuron_parts as parts
@@ -142,7 +175,8 @@ def main(clones: list[Path], choice: str, steps: int) -> int:
     plugged.CHOICE = kernel_choice(choice)
     plug_in = plugged.NeuronQwen3MoeForCausalLM
     exact = reference_model()
-    rounded = copy.deepcopy(exact).bfloat16()
+    fp8 = plugged.CHOICE["experts_decode"] == "fp8"
+    references = [Reference(each, fp8) for each in (exact, copy.deepcopy(exact).bfloat16())]
     config = configuration(plug_in)
     weights = plug_in.convert_hf_to_neuron_state_dict(checkpoint_of(exact), config)
     model = loaded(build(plug_in, config), weights)
@@ -150,11 +184,9 @@ def main(clones: list[Path], choice: str, steps: int) -> int:
     errors: list[tuple[float, ...]] = []
     same = 0
     for number in range(steps + 1):
-        actual = step(model, history[-1:], len(history) - 1, 1) if number else step(model, history, 0, BUCKET)
-        with torch.no_grad():
-            logits = [
-                each(torch.tensor([history])).logits[0, -1].float().numpy() for each in (exact, rounded)
-            ]
+        given = history[-1:] if number else history
+        actual = step(model, given, len(history) - len(given), 1 if number else BUCKET)
+        logits = [reference.step(given) for reference in references]
         errors.append(tuple(judge_step(actual, expected)[1] for expected in logits))
         token = int(logits[0].argmax())
         same += int(actual.argmax()) == token

@@ -35,6 +35,7 @@ def test_the_plug_in_builds_on_the_real_source_of_nxd_inference() -> None:
         ("tuned", ("attention_decode=block", "attention_prefill=diagonal", "experts_decode=block")),
         ("baseline", ("attention_decode=baseline", "attention_prefill=baseline", "kv_update=baseline")),
         ("tuned,attention_decode=cached,experts_decode=routed", ("attention_decode=cached",)),
+        ("tuned,experts_decode=fp8", ("experts_decode=fp8", "experts_prefill=resident")),
     ],
 )
 def test_prefill_and_32_steps_give_the_tokens_of_transformers(choice: str, launched: tuple[str, ...]) -> None:
