@@ -75,7 +75,7 @@ _UNREMARKABLE = frozenset(
             "cwd",
         ),
         *("phase_seconds", "wall_s", "outputs", "compiled_model", "contest_dir", "interpreter"),
-        *("nki_flops_share", "nki_macs", "total_macs"),
+        *("nki_flops_share", "nki_macs", "total_macs", "needed_macs"),
         *("score", "events", "system", "imported"),
         *(name for name, _, _ in _FIELDS),
     }

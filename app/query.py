@@ -51,19 +51,6 @@ PROFILE_TABLES = ("Instruction", "DmaPacketAggregated", "DmaPacket", "Flow")
 # A large profile has packets by the million, and `analysis` looks at them only where transfers are not known.
 ONLY = {"DmaPacket": "AND profile_id NOT IN (SELECT DISTINCT profile_id FROM DmaPacketAggregated)"}
 
-SIZES = """
-WITH moved AS (
-  SELECT transfer_bytes, descriptors FROM DmaPacketAggregated WHERE profile_id = $1
-  UNION ALL
-  SELECT transfer_bytes, 1 FROM DmaPacket
-  WHERE profile_id = $1 AND NOT EXISTS (SELECT 1 FROM DmaPacketAggregated WHERE profile_id = $1))
-SELECT floor(log2(greatest(1, transfer_bytes / greatest(1, coalesce(descriptors, 1)))))::INTEGER AS power,
-       count(*) AS transfers, sum(transfer_bytes)::BIGINT AS bytes,
-       sum(greatest(1, coalesce(descriptors, 1)))::BIGINT AS descriptors
-FROM moved WHERE transfer_bytes > 0
-GROUP BY power ORDER BY power
-"""
-
 
 def database(arguments: Sequence[str] | None = None) -> Path:
     """The database named by `--db` after `--`, else by `$NKI_DASHBOARD_DB`, else ./runs.db.
@@ -257,7 +244,7 @@ def warnings(path: Path, profile_id: str) -> tuple[str, ...]:
 @st.cache_resource(max_entries=64, show_spinner=False)
 def transfer_sizes(path: Path, profile_id: str) -> pa.Table:
     """Transfers, bytes and descriptors by power of two of the descriptor's size."""
-    return _store(path).query(SIZES, (profile_id,))
+    return _store(path).transfer_sizes(profile_id)
 
 
 @cache

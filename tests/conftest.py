@@ -8,8 +8,13 @@ from pathlib import Path
 
 import factory
 import pytest
+from hypothesis import HealthCheck, settings
 
 from collectors.store.door import Store
+
+# No test judges by a clock, which a busy machine slows; that includes those of hypothesis.
+settings.register_profile("no clock", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("no clock")
 
 # The recipes need clones of public repositories, each in a folder of its repository's name.
 collect_ignore = [] if "NKI_CLONES" in os.environ else ["recipes"]

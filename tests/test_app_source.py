@@ -5,6 +5,7 @@ from dataclasses import replace
 import factory
 import pytest
 
+from analysis import source_diff
 from analysis.compare import compare
 from analysis.lines import lines
 from analysis.source_files import short, text_of
@@ -48,14 +49,14 @@ def test_another_file_of_a_similar_name_is_not_it() -> None:
 
 def test_a_kernels_text_is_its_function_with_its_decorators() -> None:
     run = with_text(TEXT)
-    assert source.kernel_text(run, "kernels.pair.plain") == "def plain(x):\n    return x"
-    assert source.kernel_text(run, "kernels.pair.fused").startswith("@jit\ndef fused(")
-    assert "BANK" not in source.kernel_text(run, "kernels.pair.fused")
+    assert source_diff.kernel_text(run, "kernels.pair.plain") == "def plain(x):\n    return x"
+    assert source_diff.kernel_text(run, "kernels.pair.fused").startswith("@jit\ndef fused(")
+    assert "BANK" not in source_diff.kernel_text(run, "kernels.pair.fused")
 
 
 def test_text_that_is_no_python_is_shown_whole() -> None:
-    assert source.kernel_text(with_text("def broken(:"), "kernels.pair.broken") == "def broken(:"
-    assert source.kernel_text(with_text(TEXT), "kernels.pair.missing") == TEXT
+    assert source_diff.kernel_text(with_text("def broken(:"), "kernels.pair.broken") == "def broken(:"
+    assert source_diff.kernel_text(with_text(TEXT), "kernels.pair.missing") == TEXT
 
 
 def test_two_variants_in_one_file_are_compared_function_by_function() -> None:
@@ -63,11 +64,11 @@ def test_two_variants_in_one_file_are_compared_function_by_function() -> None:
     row = next(
         row for row in compare(base, run).rows if row.slots == ("experts_decode",) and row.phase == "decode"
     )
-    text = source.kernels_diff(row, base, run)
+    text = source_diff.kernels_diff(row, base, run)
     assert "-def experts_decode(x):" in text
     assert "+def experts_decode_prefetched(x):" in text
     unchanged = next(row for row in compare(base, run).rows if row.status == "unchanged")
-    assert source.kernels_diff(unchanged, base, run) == ""
+    assert source_diff.kernels_diff(unchanged, base, run) == ""
 
 
 def test_lines_that_cost_nothing_fold_away() -> None:

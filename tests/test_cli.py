@@ -132,6 +132,22 @@ def test_compare_json_has_a_row_per_slot_with_both_times_and_a_verdict(filled: S
     assert isinstance(found["comparability"], list)
 
 
+def test_compare_source_shows_what_changed_in_the_rows_that_moved(filled: Store, call: Call) -> None:
+    printed = call("compare", "baseline", "tuned", "--source").out
+    assert "+def experts_decode_prefetched(x):" in printed.splitlines()
+    rows = call("compare", "baseline", "tuned", "--source", "--json").json["rows"]
+    changed = {row["status"]: row["source_diff"] for row in rows}
+    assert changed["unchanged"] == []
+    assert any("experts_decode_prefetched" in text for row in rows for text in row["source_diff"])
+
+
+def test_compare_json_has_the_stages_of_both_runs(filled: Store, call: Call) -> None:
+    found = call("compare", "baseline", "tuned", "--json").json["stages"]
+    for stages in found.values():
+        assert [stage["phase"] for stage in stages] == ["prefill", "decode", "host"]
+        assert sum(stage["share"] for stage in stages) == pytest.approx(1)
+
+
 def test_compare_markdown_is_a_table_with_a_heading(filled: Store, call: Call) -> None:
     text = call("compare", "baseline", "tuned", "--format", "markdown").out
     assert text.startswith("### tuned against baseline: faster")
@@ -199,6 +215,19 @@ def test_kernel_says_what_holds_the_longest_launch_up(filled: Store, call: Call)
 
 def _profiled_ns(launch: Launch) -> int:
     return launch.count * launch.time_ns if launch.profile_id else 0
+
+
+def test_kernel_prints_transfer_sizes_and_the_slots_variants_of_every_run(filled: Store, call: Call) -> None:
+    said = call("kernel", "decode/experts_decode", "--run", "tuned", "--json").json
+    shares = [size["share"] for size in said["transfer_sizes"]]
+    assert sum(shares) == pytest.approx(1)
+    assert sum(size["bytes"] for size in said["transfer_sizes"]) > 0
+    times = [each["launch"]["time_ns"] for each in said["variants"]]
+    assert times == sorted(times)
+    assert {each["launch"]["variant"] for each in said["variants"]} == {"baseline", "prefetched"}
+    printed = call("kernel", "decode/experts_decode", "--run", "tuned").out
+    assert "bytes per descriptor" in printed
+    assert f"{said['launch']['variant']} (shown)" in printed
 
 
 def test_kernel_that_is_not_there_names_those_that_are(filled: Store, call: Call) -> None:

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from analysis import source_diff
 from analysis.comparability import Severity, Unlikeness
 from analysis.compare import Comparison, Row, waterfall
 from analysis.padding import padded, padding
 from analysis.stages import Stage
 from analysis.totals import Totals
-from app import moves, pieces, query, selection, source, style, words
+from app import moves, pieces, query, selection, style, words
 from app.charts.engines import utilization
 from app.charts.waterfall import waterfall as drawn_waterfall
 from app.selection import View
@@ -152,11 +153,11 @@ def details(row: Row, view: View, base: Run) -> None:
             )
     with right:
         st.markdown("##### Source, A to B")
-        changed = [source.kernels_diff(row, base, view.run), source.helpers_diff(row, base, view.run)]
-        for text in filter(None, changed):
+        changed = source_diff.diffs(row, base, view.run)
+        for text in changed:
             st.code(text, language="diff", height=400)
-        if not any(changed):
-            st.caption(source.no_diff(row, base, view.run))
+        if not changed:
+            st.caption(source_diff.no_diff(row, base, view.run))
 
 
 def other_pair(view: View) -> Run:

@@ -9,6 +9,8 @@ import streamlit as st
 from analysis.ideal import costs
 from analysis.launches import like, profiled
 from analysis.source_files import short
+from analysis.variants import fastest
+from analysis.variants import variants as slot_variants
 from app import launches, pieces, query, selection, source, style, words, zoom
 from app.charts.costs import costs_chart
 from app.charts.engines import where_time_goes
@@ -150,8 +152,8 @@ def variants(view: View, launch: Launch, profile: Profile) -> None:
     """Variants of the slot side by side."""
     st.markdown(f"##### Variants of {launch.slot}, {launch.phase}")
     shown = {run.run_id: run for run in (*view.runs, view.run, view.base or view.run)}
-    found = launches.variants(shown.values(), launch, view.run.target)
-    first, others = launches.fastest(found, profile.profile_id)
+    found = slot_variants(shown.values(), launch, view.run.target)
+    first, others = fastest(found, profile.profile_id)
     pieces.show(launches.side_by_side(first, profile.profile_id))
     if others:
         with st.expander(f"{len(others)} slower executions of the same variants"):

@@ -52,6 +52,9 @@ def compare(
             show_default=False,
         ),
     ] = None,
+    source: Annotated[
+        bool, typer.Option("--source", help="Also print what changed in the source of each row that moved.")
+    ] = False,
     db: Database = None,
     json: Json = False,
 ) -> None:
@@ -67,23 +70,39 @@ def compare(
     candidate_run = store.load(candidate_id)
     found = compared(base_run, candidate_run)
     if json or format is Layout.json:
-        print_json(as_object(found, base_run, candidate_run))
+        print_json(as_object(found, base_run, candidate_run, source=source))
     elif format is Layout.markdown:
         sys.stdout.write(as_markdown(found, base_run, candidate_run))
     else:
         _print(found, base_run, candidate_run)
+        if source:
+            _print_source(found, base_run, candidate_run)
     if fail_on:
         raise typer.Exit(EXIT_CODES[found.verdict.verdict])
 
 
-def as_object(found: Comparison, base: Run, candidate: Run) -> dict[str, Any]:
-    """The comparison as plain values; times in ns per token (decode) or request, shares 0 to 1."""
+def as_object(found: Comparison, base: Run, candidate: Run, *, source: bool = False) -> dict[str, Any]:
+    """The comparison as plain values; times in ns per token (decode) or request, shares 0 to 1.
+
+    With `source` each row has its `source_diff`, unified diffs from A to B.
+    """
+    from analysis.source_diff import diffs
+    from analysis.stages import stages
+    from analysis.totals import totals
+
     return {
         "base": _run(base),
         "candidate": _run(candidate),
         "comparability": list(found.differences),
         "headlines": list(found.headlines),
-        "rows": [_row_object(row) for row in found.rows],
+        "stages": {
+            name: stages(totals(run), run.new_tokens)
+            for name, run in (("base", base), ("candidate", candidate))
+        },
+        "rows": [
+            {**_row_object(row), **({"source_diff": diffs(row, base, candidate)} if source else {})}
+            for row in found.rows
+        ],
         "sources": list(found.sources),
         "verdict": found.verdict.verdict,
         "reason": found.verdict.reason,
@@ -114,6 +133,19 @@ def _print(found: Comparison, base: Run, candidate: Run) -> None:
     screen.print(
         f"{found.verdict.verdict}: {found.verdict.reason}", style="bold", soft_wrap=True, markup=False
     )
+
+
+def _print_source(found: Comparison, base: Run, candidate: Run) -> None:
+    from rich.syntax import Syntax
+
+    from analysis.source_diff import diffs, no_diff
+
+    screen = output()
+    for row in _moved(found):
+        screen.print(f"\n{row.phase}  {row.label}", style="bold", soft_wrap=True, markup=False)
+        for text in diffs(row, base, candidate) or (no_diff(row, base, candidate),):
+            shown = Syntax(text, "diff", background_color="default") if screen.is_terminal else text
+            screen.print(shown, soft_wrap=True, markup=False)
 
 
 def _about(found: Comparison, base: Run, candidate: Run) -> list[str]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from collectors.commands import kernel_shown
 from collectors.commands.options import Database, Json, open_store
 from collectors.commands.screen import number, output, percent, print_json, table
 from collectors.errors import CollectorError
 from collectors.records import Launch, Profile, Run
-from collectors.store import read
+from collectors.store import read, timeline
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -40,7 +41,7 @@ def kernel(
     db: Database = None,
     json: Json = False,
 ) -> None:
-    """Show why one launch takes its time: its bounds, each engine's time, what holds it up, its lines.
+    """Show why one launch takes its time: bounds, engines, what holds it up, lines, transfers, variants.
 
     Example: collectors kernel decode/experts_decode
     """
@@ -48,6 +49,7 @@ def kernel(
     from analysis.lines import lines
     from analysis.roofline import bounds
     from analysis.stalls import stalls
+    from analysis.variants import fastest, variants
     from collectors.commands.machine import facts
 
     store = open_store(db)
@@ -55,7 +57,13 @@ def kernel(
     launch, profile = _picked(found, name)
     with store.reading() as opened:
         tables = {each: read.table(opened, profile.profile_id, each) for each in TABLES}
-    limits = bounds(profile, machine) if (machine := facts(found.target)) else None
+        moved = timeline.transfer_sizes(opened, profile.profile_id).to_pylist()
+        every = read.runs(opened)
+    machine = facts(found.target)
+    limits = bounds(profile, machine) if machine else None
+    sizes = kernel_shown.sizes(moved, machine)
+    known = {each.run_id: each for each in (found, *every)}
+    others, _ = fastest(variants(known.values(), launch, found.target), profile.profile_id)
     times, source = stalls(profile.duration_ns, tables), lines(profile.duration_ns, tables)
     held = costs(profile)
     if json:
@@ -63,18 +71,29 @@ def kernel(
             {
                 "run_id": found.run_id,
                 "launch": launch,
-                "profile": {each: getattr(profile, each) for each in _SAID},
+                "profile": _summary(profile),
                 "bounds": limits,
                 "engine_times": times,
                 "costs": held,
                 "lines": source,
+                "transfer_sizes": sizes,
+                "variants": [
+                    {"runs": each.labels, "launch": each.launch, "profile": _summary(each.profile)}
+                    for each in others
+                ],
             }
         )
         return
     screen = output()
     for text in _lead(launch, profile, limits):
         screen.print(text, soft_wrap=True, markup=False)
-    for part in (_engines(times, profile), _costs(held), _lines(source, found)):
+    for part in (
+        _engines(times, profile),
+        _costs(held),
+        _lines(source, found),
+        kernel_shown.sizes_table(sizes),
+        kernel_shown.variants_table(others, profile.profile_id),
+    ):
         if part is not None:
             screen.print()
             screen.print(part)
@@ -85,6 +104,10 @@ _SAID = tuple(
     for name in Profile.__dataclass_fields__
     if name not in {"raw", "tables", "scans", "as_written_ns", "list_scheduled_ns"}
 )
+
+
+def _summary(profile: Profile) -> dict[str, Any]:
+    return {each: getattr(profile, each) for each in _SAID}
 
 
 def _picked(run: Run, name: str | None) -> tuple[Launch, Profile]:

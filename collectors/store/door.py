@@ -129,3 +129,8 @@ class Store:
         """Instructions that run between two times, at most `limit`."""
         with self.reading() as opened:
             return timeline.instructions(opened, profile_id, start_ns, end_ns, limit)
+
+    def transfer_sizes(self, profile_id: str) -> pa.Table:
+        """Transfers, bytes and descriptors by power of two of the descriptor's size."""
+        with self.reading() as opened:
+            return timeline.transfer_sizes(opened, profile_id)

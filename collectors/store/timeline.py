@@ -29,6 +29,18 @@ WHERE profile_id = $profile AND end_ts > $start AND start_ts < $end AND end_ts >
   AND NOT EXISTS (SELECT 1 FROM DmaPacketAggregated WHERE profile_id = $profile)
 """
 """Packets stand for transfers where the profiler could not tell which packets are one transfer."""
+SIZES = """
+WITH moved AS (
+  SELECT transfer_bytes, descriptors FROM DmaPacketAggregated WHERE profile_id = $profile
+  UNION ALL
+  SELECT transfer_bytes, 1 FROM DmaPacket
+  WHERE profile_id = $profile AND NOT EXISTS (SELECT 1 FROM DmaPacketAggregated WHERE profile_id = $profile))
+SELECT floor(log2(greatest(1, transfer_bytes / greatest(1, coalesce(descriptors, 1)))))::INTEGER AS power,
+       count(*) AS transfers, sum(transfer_bytes)::BIGINT AS bytes,
+       sum(greatest(1, coalesce(descriptors, 1)))::BIGINT AS descriptors
+FROM moved WHERE transfer_bytes > 0
+GROUP BY power ORDER BY power
+"""
 LANE, WHAT = ("kind", "pcore_idx", "lane"), ("what", "source")
 
 LINES = """
@@ -137,3 +149,8 @@ def instructions(
     """Instructions that run between two times, at most `limit`, in order of start."""
     given = {"profile": profile_id, "start": start_ns, "end": end_ns, "limit": limit}
     return connection.sql(INSTRUCTIONS, params=given).to_arrow_table()
+
+
+def transfer_sizes(connection: duckdb.DuckDBPyConnection, profile_id: str) -> pa.Table:
+    """Transfers, bytes and descriptors by `power`: descriptors of 2^power bytes up to twice that."""
+    return connection.sql(SIZES, params={"profile": profile_id}).to_arrow_table()
