@@ -1,7 +1,8 @@
 """Kernel arguments as typed.
 
 `x='bf16[128,2048]'`, `ids='int32[1,8] 0..127'`, `eps=1e-6`, `x=@file.npy`; and by names of the kernel's own
-file, `act=ActFnType.SiLU`, `cfg='Config(bs=1, d_head=128)'`.
+file, `act=ActFnType.SiLU`, `cfg='Config(bs=1, d_head=128)'`. Ranks are given the same, but
+`x='bf16[128,2048] by rank'` is drawn for each, and `x=@part-{rank}.npy` names a file of each.
 """
 
 from __future__ import annotations
@@ -41,8 +42,10 @@ DTYPES: Mapping[str, np.dtype[Any]] = {
     for name in names
 }
 RANDOM = re.compile(
-    r"(?P<dtype>\w+)\s*\[(?P<shape>[\d,\s]*)\](?:\s+(?P<low>-?\d+)\.\.(?P<high>-?\d+))?", re.ASCII
+    r"(?P<dtype>\w+)\s*\[(?P<shape>[\d,\s]*)\](?:\s+(?P<low>-?\d+)\.\.(?P<high>-?\d+))?(?P<own>\s+by rank)?",
+    re.ASCII,
 )
+RANK = "{rank}"
 DEFAULT_INTEGERS = (0, 1)
 HOW = (
     "write NAME='bf16[128,2048]', NAME='int32[1,8] 0..127', NAME=@file.npy, NAME=1e-6, "
@@ -56,7 +59,25 @@ def parse(texts: Sequence[str], seed: int) -> dict[str, Any]:
     Floats are standard normal; integers uniform over the range given, 0..1 without one. Raises `UsageError`
     or `UnreadableInput`.
     """
-    return {name: _value(name, text, seed) for name, text in split(texts).items()}
+    return {name: _value(name, text, seed, 0) for name, text in split(texts).items()}
+
+
+def peers(texts: Sequence[str], seed: int, ranks: int) -> tuple[dict[str, Any], ...]:
+    """Arguments of ranks 1 and on: those of rank 0 but where a text gives each rank its own."""
+    given, first = split(texts), parse(texts, seed)
+    return tuple(
+        {
+            name: _value(name, text, seed, rank) if by_rank(text) else first[name]
+            for name, text in given.items()
+        }
+        for rank in range(1, ranks)
+    )
+
+
+def by_rank(text: str) -> bool:
+    """Whether what was typed gives each rank its own value."""
+    found = RANDOM.fullmatch(text)
+    return bool(found and found["own"]) or (text.startswith("@") and RANK in text)
 
 
 def split(texts: Sequence[str]) -> dict[str, str]:
@@ -91,11 +112,11 @@ def describe(value: Any) -> str:
     return repr(value)
 
 
-def _value(name: str, text: str, seed: int) -> Any:
+def _value(name: str, text: str, seed: int, rank: int) -> Any:
     if text.startswith("@"):
-        return _load(Path(text[1:]))
+        return _load(Path(text[1:].replace(RANK, str(rank))))
     if found := RANDOM.fullmatch(text):
-        return _random(name, found, seed)
+        return _random(name, found, [seed, *name.encode(), *([rank] if rank and found["own"] else [])])
     try:
         value = ast.literal_eval(text)
     except (ValueError, SyntaxError):
@@ -107,7 +128,7 @@ def _value(name: str, text: str, seed: int) -> Any:
     raise UsageError(f"--arg {name}={text} is neither an array nor a scalar", HOW)
 
 
-def _random(name: str, found: re.Match[str], seed: int) -> Array:
+def _random(name: str, found: re.Match[str], seed: Sequence[int]) -> Array:
     dtype = DTYPES.get(found["dtype"])
     if dtype is None:
         raise UsageError(
@@ -116,7 +137,7 @@ def _random(name: str, found: re.Match[str], seed: int) -> Array:
     shape = tuple(int(part) for part in found["shape"].split(",") if part.strip())
     if any(size < 1 for size in shape):
         raise UsageError(f"--arg {name}: a dimension is zero", "every dimension is at least 1")
-    source = np.random.default_rng([seed, *name.encode()])
+    source = np.random.default_rng(seed)
     if dtype.kind in "iub":
         low, high = (int(found["low"]), int(found["high"])) if found["low"] else DEFAULT_INTEGERS
         return source.integers(low, high, shape, endpoint=True).astype(dtype)

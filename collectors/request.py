@@ -49,7 +49,7 @@ class KernelRequest:
     """One kernel of one file to profile on given arguments.
 
     `arguments` are NumPy arrays or scalars by parameter name; `argument_texts` what was typed for each;
-    `paths` further folders its imports are looked for in.
+    `paths` further folders its imports are looked for in; `peers` the arguments of further ranks.
     """
 
     file: str
@@ -63,3 +63,4 @@ class KernelRequest:
     seed: int = 0
     argument_texts: Mapping[str, str] = field(default_factory=dict)
     paths: tuple[str, ...] = ()
+    peers: tuple[Mapping[str, Any], ...] = ()

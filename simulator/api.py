@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,6 +91,36 @@ def simulate(
     trace = compiled(execute(kernel, arguments, target=target, lnc=lnc, values=values))
     plan = prepare(trace)
     return Simulation(trace, schedule(trace, "as_written", plan), schedule(trace, "list", plan))
+
+
+def simulate_ranks(
+    kernel: KernelRef,
+    arguments: Sequence[Mapping[str, Any]],
+    *,
+    target: str = "trn3",
+    lnc: int = 2,
+) -> tuple[Simulation, ...]:
+    """Execute `kernel` on as many ranks as there are arguments, each with its own HBM, and time each.
+
+    Ranks are taken to reach a collective together: a rank's times leave out waiting for a slower one. Ranks
+    that do the same work share one schedule.
+    """
+    from simulator.compiler.first_dialect import compiled
+    from simulator.nki.execute import execute_ranks
+    from simulator.timeline.plan import prepare
+    from simulator.timeline.schedule import schedule
+
+    found: list[Simulation] = []
+    for executed in execute_ranks(kernel, arguments, target=target, lnc=lnc):
+        trace = compiled(executed)
+        same = next((one for one in found if one.trace.does_as(trace)), None)
+        if same is None:
+            plan = prepare(trace)
+            written, listed = schedule(trace, "as_written", plan), schedule(trace, "list", plan)
+            found.append(Simulation(trace, written, listed))
+        else:
+            found.append(Simulation(trace, same.as_written, same.list_scheduled))
+    return tuple(found)
 
 
 def idealised(simulation: Simulation) -> dict[str, float]:

@@ -198,3 +198,17 @@ class Trace:
     warnings: list[str] = field(default_factory=list)
     dialect: str = "nki"
     as_written: bool = False
+
+    def does_as(self, other: Trace) -> bool:
+        """Whether another trace has the same instructions on the same regions, whatever their values."""
+        return [[_work(i) for i in core] for core in self.cores] == [
+            [_work(i) for i in core] for core in other.cores
+        ]
+
+
+def _work(instruction: Instruction) -> tuple[Any, ...]:
+    did = instruction.operation
+    return (
+        (did.engine, did.call, did.partitions, did.elements, did.dtypes, did.memories),
+        (instruction.reads, instruction.writes, instruction.transfer, instruction.after),
+    )

@@ -9,7 +9,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from collectors.arguments import data_hash, parse
+from collectors.arguments import data_hash, parse, peers
 from collectors.errors import UnreadableInput, UsageError
 from simulator.errors import BadKernel
 from simulator.expressions import made
@@ -96,3 +96,20 @@ def test_a_name_the_kernels_file_has_not_is_named() -> None:
 def test_an_expression_is_names_calls_and_literals_alone(text: str) -> None:
     with pytest.raises(UsageError, match="cannot be read"):
         parse([text], 0)
+
+
+def test_ranks_are_given_the_same_but_what_is_typed_by_rank() -> None:
+    texts = ["x=fp32[8] by rank", "y=fp32[8]", "n=3"]
+    first = parse(texts, 0)
+    second, third = peers(texts, 0, 3)
+    assert second["y"] is third["y"]
+    assert np.array_equal(second["y"], first["y"])
+    assert len({one["x"].tobytes() for one in (first, second, third)}) == 3
+    assert third["n"] == 3
+
+
+def test_each_rank_can_have_a_file_of_its_own(tmp_path: Path) -> None:
+    for rank in range(2):
+        np.save(tmp_path / f"part-{rank}.npy", np.full(2, rank))
+    texts = [f"x=@{tmp_path}/part-{{rank}}.npy"]
+    assert [given["x"].tolist() for given in (parse(texts, 0), *peers(texts, 0, 2))] == [[0, 0], [1, 1]]

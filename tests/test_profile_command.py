@@ -69,6 +69,18 @@ def test_without_a_device_it_says_in_one_line_that_it_simulates(folder: Path) ->
     assert [line for line in lines if "simulating trn3" in line] == lines[:1]
 
 
+def test_several_ranks_run_a_kernel_together_and_the_run_says_which_arguments_are_their_own(
+    folder: Path,
+) -> None:
+    (folder / "ranks.py").write_text((Path(__file__).with_name("collective_kernels.py")).read_text())
+    given = ("--kernel", "ranks.py::gathered", "--arg", "x=fp32[4,8] by rank", "--arg", "groups=[[0,1,2,3]]")
+    done = collectors(folder, "profile", *given, "--lnc", "1", "--ranks", "4")
+    assert done.returncode == 0, done.stderr
+    assert "4 ranks, their own x" in done.stdout
+    (run,) = Store(folder / "runs.db").runs()
+    assert (run.configuration["ranks"], run.configuration["arguments_by_rank"]) == (4, ["x"])
+
+
 def test_a_real_input_file_is_taken(folder: Path) -> None:
     np.save(folder / "x.npy", np.ones((64, 128), np.float32))
     given = ("--kernel", "mine.py::scale", "--arg", "x=@x.npy", "--arg", "factor=3")
@@ -88,6 +100,7 @@ def test_a_real_input_file_is_taken(folder: Path) -> None:
         (("--prompt", "3", "--seq-len", "long"), "--seq-len 'long' is not a number"),
         (("--prompt", "3", "--batch", "2"), "batch 2 is not supported"),
         (("--prompt", "3", "--arg", "x=1"), "--arg belongs to --kernel"),
+        (("--prompt", "3", "--ranks", "4"), "--ranks belongs to --kernel"),
         (("--kernel", "mine.py"), "is not FILE.py::FUNCTION"),
         (("--kernel", "yours.py::f"), "there is no file yours.py"),
         (("--kernel", "mine.py::scale", "--arg", "x=bf17[2]"), "there is no type 'bf17'"),

@@ -58,7 +58,8 @@ KernelArguments = Annotated[
     typer.Option(
         "--arg",
         help="Of --kernel: x='bf16[128,2048]' (random), i='int32[1,8] 0..127', x=@file.npy, eps=1e-6, "
-        "or by names of its file: act=ActFnType.SiLU, cfg='Config(bs=1)'.",
+        "or by names of its file: act=ActFnType.SiLU, cfg='Config(bs=1)'. With --ranks, x='bf16[128,2048] by "
+        "rank' or x=@part-{rank}.npy gives each rank its own.",
         metavar="NAME=VALUE",
     ),
 ]
@@ -68,6 +69,15 @@ ImportPaths = Annotated[
         "--path",
         help="A folder that packages --kernel imports lie in, such as nkilib's; repeatable.",
         metavar="FOLDER",
+    ),
+]
+Ranks = Annotated[
+    int,
+    typer.Option(
+        "--ranks",
+        min=1,
+        max=64,
+        help="Ranks that run --kernel together, each with its own HBM (simulator).",
     ),
 ]
 Cores = Annotated[int, typer.Option("--lnc", min=1, max=2, help="Physical cores per logical core.")]

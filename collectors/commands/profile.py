@@ -18,6 +18,7 @@ from collectors.commands.options import (
     Json,
     KernelArguments,
     KernelPlace,
+    Ranks,
     Seed,
     Target,
     open_store,
@@ -55,6 +56,7 @@ def profile(
     ] = "640",
     batch: Annotated[int, typer.Option(min=1, help="Sequences at once.")] = 1,
     lnc: Cores = 2,
+    ranks: Ranks = 1,
     label: Annotated[
         str | None,
         typer.Option(
@@ -94,11 +96,18 @@ def profile(
             session=session,
             repeat=repeat,
             paths=path or (),
+            ranks=ranks,
         )
-    else:
-        if arg or path:
+        if ranks > 1 and on_device:
             raise UsageError(
-                f"{'--arg' if arg else '--path'} belongs to --kernel", "drop it, or name a kernel"
+                "--ranks is the simulator's", "add --backend simulator, or profile one rank of a device"
+            )
+    else:
+        given = {"--arg": arg, "--path": path, "--ranks": ranks > 1}
+        if any(given.values()):
+            raise UsageError(
+                f"{next(name for name, value in given.items() if value)} belongs to --kernel",
+                "drop it, or name a kernel",
             )
         asked = Asked(kernels, seq_len, batch, lnc, label, repeat, seed, accuracy)
         work = prompt_requests([] if all_prompts else prompt or [], asked, target.value, contest_dir, session)
@@ -177,9 +186,10 @@ def kernel_request(
     session: str,
     repeat: int = 1,
     paths: Sequence[Path] = (),
+    ranks: int = 1,
 ) -> KernelRequest:
     """A request for FILE.py::FUNCTION. Raises `UsageError` or `UnreadableInput`."""
-    from collectors.arguments import parse, split
+    from collectors.arguments import parse, peers, split
 
     file, _, function = place.rpartition("::")
     if not file or not function.isidentifier():
@@ -203,6 +213,7 @@ def kernel_request(
         seed=seed,
         argument_texts=split(arguments),
         paths=tuple(str(folder.resolve()) for folder in paths),
+        peers=peers(arguments, seed, ranks),
     )
 
 

@@ -132,7 +132,15 @@ def title(run: Run) -> str:
     other = "a kernel" if any(each.phase == "kernel" for each in run.launches) else "a prompt"
     what = f"prompt {run.prompt}" if run.prompt is not None else str(run.configuration.get("kernel", other))
     length = f", {run.prompt_tokens} + {run.new_tokens} tokens" if run.new_tokens is not None else ""
-    return f"{run.label}  {run.run_id}  {what}{length}  {run.target} LNC{run.lnc}  {run.provenance}"
+    return (
+        f"{run.label}  {run.run_id}  {what}{length}  {run.target} LNC{run.lnc}{_ranks(run)}  {run.provenance}"
+    )
+
+
+def _ranks(run: Run) -> str:
+    count = run.configuration.get("ranks", 1)
+    own = ", ".join(run.configuration.get("arguments_by_rank", ()))
+    return f"  {count} ranks, {f'their own {own}' if own else 'all given the same'}" if count > 1 else ""
 
 
 def accuracy(run: Run) -> str:

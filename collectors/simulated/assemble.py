@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import qwen
-from collectors.arguments import describe
+from collectors.arguments import by_rank, describe
 from collectors.environment import ROOT, environment
 from collectors.prompts import OFFICIAL_BATCH, OFFICIAL_SEQ_LEN, scored
 from collectors.records import Check, Launch, Profile, Run, Sample
@@ -275,6 +275,7 @@ def kernel_run(request: KernelRequest, entry: Entry, wall_s: float) -> Run:
             "arguments": dict(request.argument_texts)
             or {name: describe(value) for name, value in request.arguments.items()},
             "seed": request.seed,
+            **_ranks(request),
             "source_files": sources_of([entry])[0],
         },
         environment=environment_of(request.target, file.resolve().parent),
@@ -282,3 +283,11 @@ def kernel_run(request: KernelRequest, entry: Entry, wall_s: float) -> Run:
         samples=(Sample("launch_ns", 0, float(profile.duration_ns), 0),),
         warnings=warnings_of([entry]),
     )
+
+
+def _ranks(request: KernelRequest) -> dict[str, Any]:
+    """How many ranks ran, and the arguments each had of its own."""
+    if not request.peers:
+        return {}
+    own = [name for name, text in request.argument_texts.items() if by_rank(text)]
+    return {"ranks": len(request.peers) + 1, "arguments_by_rank": own}

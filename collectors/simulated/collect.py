@@ -33,7 +33,13 @@ def collect_kernel(request: KernelRequest, progress: Progress = lambda *_: None)
     """Simulate one kernel on given arguments. Raises `SimulatorError`."""
     started = time.perf_counter()
     job = KernelJob(
-        request.file, request.function, request.arguments, request.target, request.lnc, request.paths
+        request.file,
+        request.function,
+        request.arguments,
+        request.target,
+        request.lnc,
+        request.paths,
+        request.peers,
     )
     entry = run_jobs([job], progress)[job.key]
     return kernel_run(request, entry, time.perf_counter() - started)

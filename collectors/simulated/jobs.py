@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,10 +15,12 @@ from typing import Any, Protocol
 from collectors.arguments import data_hash
 from collectors.simulated import cache, identity
 from collectors.simulated.cache import Entry
-from simulator.api import KernelRef, Simulation, idealised, simulate
+from simulator.api import KernelRef, Simulation, idealised, simulate, simulate_ranks
 from simulator.errors import BadKernel, KernelRefused, SimulatorError, UnknownName
 
 Values = dict[str, Any]
+UNEQUAL = 1.01
+"""Ranks whose times differ by less are equal."""
 
 
 class Job(Protocol):
@@ -88,7 +90,7 @@ class LaunchJob:
 
 @dataclass(frozen=True)
 class KernelJob:
-    """Simulate one kernel of one file on given arguments."""
+    """Simulate one kernel of one file on given arguments, on further ranks with those of `peers`."""
 
     file: str
     function: str
@@ -96,12 +98,13 @@ class KernelJob:
     target: str
     lnc: int
     paths: tuple[str, ...] = ()
+    peers: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def key(self) -> str:
         """Kernel and helpers, data, machine, simulator."""
         source = identity.source_hash(Path(self.file), self.paths)
-        data = data_hash(self.arguments)
+        data = self._data()
         return identity.digest("kernel", self.function, source, data, *_machine(self.target, self.lnc))
 
     @property
@@ -110,11 +113,27 @@ class KernelJob:
         return self.function
 
     def perform(self) -> Entry:
-        """Simulate with values. What the kernel's file prints goes to the error stream."""
+        """Simulate with values; of several ranks, the slowest. The file's prints go to the error stream."""
         reference = KernelRef(self.function, file=self.file, paths=self.paths)
         with contextlib.redirect_stdout(sys.stderr):
-            result = simulate(reference, self.arguments, target=self.target, lnc=self.lnc)
-        return _entry(result, f"{Path(self.file).stem}.{self.function}", data_hash(self.arguments), None)
+            ranks = simulate_ranks(reference, [self.arguments, *self.peers], target=self.target, lnc=self.lnc)
+        slowest = max(ranks, key=lambda rank: rank.list_scheduled.duration_ns)
+        slowest.trace.warnings += _unequal(ranks)
+        return _entry(slowest, f"{Path(self.file).stem}.{self.function}", self._data(), None)
+
+    def _data(self) -> str:
+        return "+".join(data_hash(arguments) for arguments in (self.arguments, *self.peers))
+
+
+def _unequal(ranks: Sequence[Simulation]) -> list[str]:
+    """A sentence where ranks take different times: who waits for whom at a collective is not timed."""
+    times = [rank.list_scheduled.duration_ns for rank in ranks]
+    if max(times) <= UNEQUAL * min(times):
+        return []
+    return [
+        f"{len(ranks)} ranks take {min(times) / 1e3:.1f} to {max(times) / 1e3:.1f} us by themselves; the "
+        "slowest is shown, and what others wait for it at a collective is not timed"
+    ]
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from simulator.costs.cost import Cost, itemsize
+from simulator.costs.cost import Cost
 from simulator.machine.facts import Machine
 from simulator.trace import Instruction
 
@@ -40,11 +40,6 @@ def sequencer_cost(machine: Machine, instruction: Instruction) -> Cost | None:
 
 
 def _collective(machine: Machine, instruction: Instruction) -> Cost:
-    """An estimate: fixed latency plus bytes over an assumed link rate; the engine only issues it."""
-    size = (
-        instruction.partitions
-        * instruction.elements
-        * itemsize(instruction.dtypes[0] if instruction.dtypes else "")
-    )
-    latency = machine.pair.collective_ns + size / machine.pair.collective_bytes_per_ns
-    return Cost(machine.sequencer.register_op_ns, latency)
+    """An estimate: a latency plus bytes over an assumed link rate; the engine only issues it."""
+    moved = instruction.attributes.get("wire_bytes", 0) / machine.pair.collective_bytes_per_ns
+    return Cost(machine.sequencer.register_op_ns, machine.pair.collective_ns + moved)

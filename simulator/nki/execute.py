@@ -7,7 +7,8 @@ import linecache
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from simulator.api import KernelRef
 from simulator.errors import BadKernel, KernelRefused, SimulatorError
 from simulator.expressions import made as made_of_names
 from simulator.nki.capacity import check_capacity
+from simulator.nki.ranks import Ranks
 from simulator.nki.returned import returned
 from simulator.nki.storage import given
 from simulator.nki.tensor import whole
@@ -40,6 +42,19 @@ def execute(
     `record=False` no instruction is kept. What the kernel prints goes to standard error. Raises
     `KernelRefused`, `UnknownName` or `BadKernel`.
     """
+    return execute_ranks(kernel, [arguments], target=target, lnc=lnc, values=values, record=record)[0]
+
+
+def execute_ranks(
+    kernel: KernelRef | Callable[..., Any],
+    arguments: Sequence[Mapping[str, Any]],
+    *,
+    target: str,
+    lnc: int,
+    values: bool = True,
+    record: bool = True,
+) -> list[Trace]:
+    """`execute` on as many ranks as there are arguments; they meet at the kernel's collectives."""
     from simulator.dialect import nki_modules
     from simulator.loading import load
 
@@ -47,14 +62,23 @@ def execute(
         raise BadKernel(f"a launch on {lnc} cores", "use lnc 1 or 2")
     made = load(kernel) if isinstance(kernel, KernelRef) else kernel
     function = getattr(made, "func", made)
-    launch = Launch(target, lnc, values=values, record=record)
-    bound = {name: _bound(launch, name, value) for name, value in arguments.items()}
+    ranks = Ranks(len(arguments))
+    launches = [Launch(target, lnc, values=values, record=record) for _ in arguments]
     with nki_modules(forget=False), contextlib.redirect_stdout(sys.stderr), collector_paused():
-        bound = made_of_names(bound, getattr(function, "__globals__", {}))
-        outcomes = _run(launch, function, bound)
+        runs = []
+        for rank, (launch, given_to) in enumerate(zip(launches, arguments, strict=True)):
+            launch.rank, launch.ranks = rank, ranks
+            bound = {name: _bound(launch, name, value) for name, value in given_to.items()}
+            bound = made_of_names(bound, getattr(function, "__globals__", {}))
+            runs.append(partial(_run, launch, function, bound))
+        outcomes = ranks.run_all(runs)
+    return [_checked(launch, function, outcome) for launch, outcome in zip(launches, outcomes, strict=True)]
+
+
+def _checked(launch: Launch, function: Callable[..., Any], outcomes: list[Any]) -> Trace:
     trace = _trace(launch, function, outcomes)
     trace.dialect, trace.as_written = launch.dialect, launch.as_written
-    if record:
+    if launch.record:
         check_capacity(trace, may_spill=trace.dialect == FIRST_DIALECT)
     return trace
 

@@ -16,8 +16,6 @@ OPTIONS_ONLY = frozenset({"device_print"})
 
 def status(module: ModuleType, label: str, name: str) -> str:
     """What happens to a name: executed, or why it is refused."""
-    if label == "nki.collectives" and name in collectives.NAMES:
-        return "refused: a launch here is one rank"
     if not hasattr(module, name):
         return f"refused: not executed (in {RELEASES[label].get(name, 'NKI 0.6')})"
     if label == "nki.language" and name in OPS:

@@ -10,6 +10,7 @@ from typing import Any, cast
 from simulator.errors import KernelRefused, SimulatorError
 from simulator.nki.dtypes import numpy_name
 from simulator.nki.initialised import anything_written, is_written, mark_written
+from simulator.nki.ranks import Ranks
 from simulator.nki.storage import Storage
 from simulator.nki.tensor import NkiTensor, region_of
 from simulator.trace import Engine, Instruction, Operation, Source, Tensor, Transfer
@@ -19,6 +20,7 @@ class Launch:
     """One launch: what its cores share. `asks_core` once a kernel asked which core it runs on.
 
     `dialect` is the package the kernel imports, `as_written` where it asks its compiler to change nothing.
+    `exchanged` is the number of the last collective that its cores made.
     """
 
     def __init__(self, target: str, lnc: int, *, values: bool, record: bool) -> None:
@@ -39,6 +41,9 @@ class Launch:
         self.asks_core = False
         self.dialect = "nki"
         self.as_written = False
+        self.rank = 0
+        self.ranks = Ranks(1)
+        self.exchanged = 0
 
     def add_storage(self, storage: Storage) -> None:
         """Give a storage its id and its row in the trace."""
@@ -113,7 +118,7 @@ class Handover:
             if (number, 1 - core) not in self.brought:
                 raise KernelRefused(
                     f"core {core} waits for an exchange that core {1 - core} never reaches",
-                    "let both cores call sendrecv and core_barrier in the same order",
+                    "let both cores call sendrecv, core_barrier and collectives in the same order",
                     rule="rendezvous",
                 )
         return number, [self.brought[number, 0], self.brought[number, 1]]
