@@ -275,3 +275,49 @@ def over_ranks(x):
     group = collectives.ReplicaGroup([[0, 1, 2, 3]])
     collectives.all_reduce(srcs=[tile], dsts=[total], replica_group=group, op=nl.add)
     return save(total, x.shape, x.dtype)
+
+
+@nki.jit
+def written_through_a_broadcast(x, way):
+    tile = nl.ndarray((128, 1, 8), dtype=x.dtype, buffer=nl.sbuf)
+    narrow = nl.ndarray((128, 1), dtype=x.dtype, buffer=nl.sbuf)
+    if way == "view":
+        nisa.tensor_copy(dst=tile.broadcast(1, 4), src=nl.zeros((128, 4, 8), dtype=x.dtype))
+    elif way == "pattern":
+        nisa.memset(narrow.ap(pattern=[[1, 128], [0, 8]]), 0.0)
+    else:
+        nisa.dma_copy(dst=narrow.ap(pattern=[[1, 128], [0, 8]]), src=x)
+    return save(narrow, (128, 1), x.dtype)
+
+
+@nki.jit
+def gathered_columns(x, index, count=None):
+    tile, offsets = load(x), load(index)
+    wide = offsets.shape[1] * 16 if count is None else count
+    picked = nl.ndarray((tile.shape[0], wide), dtype=x.dtype, buffer=nl.sbuf)
+    nisa.tensor_copy(dst=picked, src=tile.indirect(offsets, count))
+    return save(picked, picked.shape, x.dtype)
+
+
+@nki.jit
+def scattered_columns(x, index, width):
+    tile, offsets = load(x), load(index)
+    wide = nl.zeros((tile.shape[0], width), dtype=x.dtype)
+    nisa.tensor_scalar(dst=wide.indirect(offsets, tile.shape[1]), data=tile, op0=nl.multiply, operand0=2.0)
+    return save(wide, wide.shape, x.dtype)
+
+
+@nki.jit
+def columns_transposed(x, index):
+    tile, offsets = load(x), load(index)
+    across = nl.ndarray((32, tile.shape[0]), dtype=x.dtype, buffer=nl.psum)
+    nisa.nc_transpose(dst=across, data=tile.indirect(offsets, 32), engine=nisa.engine.tensor)
+    out = nl.ndarray(across.shape, dtype=x.dtype, buffer=nl.sbuf)
+    nisa.tensor_copy(dst=out, src=across)
+    return save(out, across.shape, x.dtype)
+
+
+@nki.jit
+def columns_by_dma(x, index):
+    tile, offsets = load(x), load(index)
+    return save(tile.indirect(offsets), (tile.shape[0], 16 * offsets.shape[1]), x.dtype)

@@ -48,7 +48,10 @@ def _are_marked(storage: Storage, rows: Scatter) -> bool:
 def mark_written(tensor: NkiTensor) -> None:
     """Every element of a view holds a value from now on."""
     storage, layout = tensor.storage, tensor.layout
-    if storage.filled or tensor.rows is not None:
+    if storage.filled:
+        return
+    if tensor.rows is not None:
+        _mark_rows(storage, tensor.rows)
         return
     view = (tensor.start, layout)
     if layout.size == storage.layout.size:
@@ -56,6 +59,14 @@ def mark_written(tensor: NkiTensor) -> None:
     elif view not in storage.written:
         storage.written[view] = False
         _count(storage, layout.size)
+
+
+def _mark_rows(storage: Storage, rows: Scatter) -> None:
+    """What an indirect view names inside the tensor; as another dtype, all of it."""
+    if rows.flat.itemsize == storage.layout.itemsize:
+        mark_cells(storage, rows.cells[rows.inside])
+    else:
+        _fill(storage)
 
 
 def mark_cells(storage: Storage, cells: Any) -> None:

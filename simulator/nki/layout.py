@@ -25,9 +25,10 @@ class Layout:
     """Form of a view; strides in bytes.
 
     `partitions` is the first dimension and `free` the elements of each, `unit_step` whether the last
-    dimension's elements are neighbours, `steers` whether they are integers, which may steer addresses. `span`
-    is the bytes from the first element to the end of the last, `run` and `run_in_row` those of a contiguous
-    piece over all dimensions and within the first. `changed` remembers changes of view by name.
+    dimension's elements are neighbours, `repeats` whether several elements are one in memory, `steers`
+    whether they are integers, which may steer addresses. `span` is the bytes from the first element to the
+    end of the last, `run` and `run_in_row` those of a contiguous piece over all dimensions and within the
+    first. `changed` remembers changes of view by name.
     """
 
     __slots__ = (
@@ -40,6 +41,7 @@ class Layout:
         "nbytes",
         "ndim",
         "partitions",
+        "repeats",
         "run",
         "run_in_row",
         "shape",
@@ -64,6 +66,7 @@ class Layout:
         self.partitions = shape[0] if shape else 1
         self.free = self.size // shape[0] if shape and shape[0] else self.size
         self.unit_step = len(shape) < 2 or shape[-1] == 1 or strides[-1] == dtype.itemsize
+        self.repeats = any(n > 1 and not stride for n, stride in zip(shape, strides, strict=True))
         self.steers = dtype.kind in "iub"
         self.run = _run(shape, strides, dtype.itemsize)
         self.run_in_row = _run(shape[1:], strides[1:], dtype.itemsize)

@@ -48,7 +48,18 @@ def store(target: NkiTensor, values: Array) -> None:
     array = target.array
     if values.shape != array.shape:
         values = values.reshape(array.shape)
-    array[...] = rounded(values, array.dtype)
+    if target.rows is not None:
+        fill(target, rounded(values, array.dtype))
+    else:
+        array[...] = rounded(values, array.dtype)
+
+
+def fill(target: NkiTensor, values: Any) -> None:
+    """Write values that are of its dtype already into a view, wherever it lies."""
+    if target.rows is None:
+        target.array[...] = values
+    else:
+        target.rows.flat[target.rows.cells] = values
 
 
 def operand(value: Any, like: NkiTensor) -> Any:

@@ -192,13 +192,11 @@ class NkiTensor:
         """`dim` (of size one) repeated `size` times with stride zero."""
         return self.broadcast_to((*self.shape[:dim], size, *self.shape[dim + 1 :]))
 
-    def indirect(self, index: NkiTensor, num_elem: int | None = None) -> NkiTensor:  # noqa: ARG002
-        """Gathering or scattering along the free dimension, which no public kernel does yet: refused."""
-        raise KernelRefused(
-            f"tensor indirection on {self.storage.name!r} is not executed by the simulator",
-            "use nisa.nc_n_gather or nisa.local_gather, or profile on a device",
-            rule="tensor-indirection",
-        )
+    def indirect(self, index: NkiTensor, num_elem: int | None = None) -> NkiTensor:
+        """The columns of a tile that `index` names, to be gathered or scattered (trn3)."""
+        from simulator.nki.indirection import indirect
+
+        return indirect(self, index, num_elem)
 
     def broadcast_to(self, shape: tuple[int, ...]) -> NkiTensor:
         """Dimensions of size one repeated to `shape`."""

@@ -222,6 +222,8 @@ def emit(
         if not tensor.storage.filled and not is_written(tensor):
             _reads_unwritten(launch, call, tensor)
     for tensor in dst:
+        if tensor.layout.repeats:
+            raise _writes_repeated(call, tensor)
         if not tensor.storage.filled:
             mark_written(tensor)
     if not launch.record:
@@ -279,6 +281,14 @@ def _operation(
             macs,
         )
     return found
+
+
+def _writes_repeated(call: str, tensor: NkiTensor) -> KernelRefused:
+    return KernelRefused(
+        f"{call} writes {tensor.storage.name!r} through a view of shape {tensor.shape} that repeats elements",
+        "write each element once, and broadcast where it is read",
+        rule="broadcast-write",
+    )
 
 
 def _reads_unwritten(launch: Launch, call: str, tensor: NkiTensor) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from simulator.nki.initialised import mark_cells
+from simulator.nki.indirection import Columns
 from simulator.nki.isa.enums import dge_mode as Dge
 from simulator.nki.isa.enums import engine as Engine
 from simulator.nki.isa.enums import oob_mode as Oob
@@ -106,10 +106,14 @@ def _check_inside(oob: Oob, *sides: NkiTensor) -> None:
             raise refuse("bounds", "an indirect transfer names a row outside its tensor", "use oob_mode.skip")
 
 
+def _check_direct(call: str, *sides: NkiTensor) -> None:
+    if any(isinstance(side, Columns) for side in sides if side.rows is not None):
+        raise refuse("tensor-indirection", f"{call} of an indirect tile", "gather it with tensor_copy first")
+
+
 def _scatter(dst: NkiTensor, rows: Scatter, values: np.ndarray[Any, Any]) -> None:
     cells = rows.cells[rows.inside]
     rows.flat[cells] = rounded(values[rows.inside], dst.array.dtype)
-    mark_cells(dst.storage, cells)
 
 
 def _emit(
@@ -124,6 +128,7 @@ def _emit(
     **attributes: Any,
 ) -> Handle:
     sides = (dst, *srcs)
+    _check_direct(call, *sides)
     kept = min([float(t.rows.inside.mean()) for t in sides if t.rows is not None], default=1.0)
     forms: list[Any] = [t.layout for t in sides]
     forms += [t.storage.memory for t in sides]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from simulator.nki.isa.enums import engine as Engine
-from simulator.nki.numerics import computing, lift, operand, rounded, store
+from simulator.nki.numerics import computing, fill, lift, operand, rounded, store
 from simulator.nki.ops import Op
 from simulator.nki.rules import check_engine, check_on_chip, check_partitions, check_same_size
 from simulator.nki.tensor import NkiTensor
@@ -69,7 +69,7 @@ def memset(dst: NkiTensor, value: Any, engine: Engine = Engine.unknown, name: st
     """dst = value everywhere."""
     where = place("memset", engine, "vector", ("vector", "gpsimd"), dst)
     if computing(dst):
-        dst.array[...] = rounded(np.asarray(value), dst.array.dtype)
+        fill(dst, rounded(np.asarray(value), dst.array.dtype))
     return emit("memset", "MEMSET", where, (dst,), (), free_elements(dst), name=name, value=value)
 
 

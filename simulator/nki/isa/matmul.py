@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from simulator.nki.indirection import for_tensor_engine
 from simulator.nki.initialised import is_written
 from simulator.nki.isa.enums import engine as Engine
 from simulator.nki.isa.enums import matmul_perf_mode
@@ -34,6 +35,8 @@ def nc_matmul(
     nki.isa.nc_matmul).
     """
     program = current()
+    if dst.dynamic or stationary.dynamic or moving.dynamic:
+        dst, stationary, moving = for_tensor_engine(dst, stationary, moving)
     if perf_mode is matmul_perf_mode.double_row:
         return _double_row(dst, stationary, moving, accumulate, name)
     rows, columns, width = check_matmul(program.launch.target, dst, stationary, moving)
@@ -117,6 +120,8 @@ def nc_transpose(
     if where == "unknown":
         where = "vector" if rows <= 32 and columns <= 32 and dst.storage.memory == "sbuf" else "tensor"
     check_engine("nc_transpose", where, ("tensor", "vector"))
+    if where == "tensor":
+        dst, data = for_tensor_engine(dst, data)
     check_same_size("nc_transpose", dst, data)
     limit = 128 if where == "tensor" else 32
     if rows > limit or columns > limit:

@@ -9,7 +9,7 @@ import numpy as np
 from simulator.nki.isa.matmul import accumulates, into
 from simulator.nki.layout import Array
 from simulator.nki.mx import QUADRANT, SCALES_PER_QUADRANT, is_packed, quantized, scale_rows, scaled
-from simulator.nki.numerics import computing, flat
+from simulator.nki.numerics import computing, fill, flat
 from simulator.nki.rules import check_on_chip, check_partitions, refuse
 from simulator.nki.tensor import NkiTensor
 from simulator.nki.tracer import Handle, current, emit, free_elements
@@ -34,7 +34,7 @@ def quantize_mx(dst: NkiTensor, src: NkiTensor, dst_scale: NkiTensor, name: str 
         )
     if computing(dst):
         packed, scales = quantized(np.ascontiguousarray(flat(src), np.float32), dst.array.dtype)
-        dst.array[...] = packed.reshape(dst.array.shape)
+        fill(dst, packed.reshape(dst.array.shape))
         _scale_bytes(dst_scale)[scale_rows(rows)] = scales
     return emit(
         "quantize_mx",

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from simulator.nki.isa.enums import engine as Engine
-from simulator.nki.numerics import computing, lift, operand, rounded
+from simulator.nki.numerics import computing, fill, lift, operand, rounded
 from simulator.nki.rules import PARTITIONS, check_engine, check_on_chip, check_same_size, refuse
 from simulator.nki.tensor import NkiTensor, region_of
 from simulator.nki.tracer import Handle, current, emit, free_elements
@@ -81,7 +81,7 @@ def rng(dst: NkiTensor, engine: Engine = Engine.vector, name: str | None = None)
     if dst.dtype.kind not in "iu":
         raise refuse("rng-dtype", f"rng into {dst.dtype.name}", "give dst an integer dtype")
     unsigned = np.dtype(f"u{dst.dtype.itemsize}")
-    dst.array[...] = _words(where, dst).astype(unsigned).view(dst.dtype)
+    fill(dst, _words(where, dst).astype(unsigned).view(dst.dtype))
     return emit("rng", "RNG", where, (dst,), (), free_elements(dst), name=name)
 
 
@@ -92,7 +92,7 @@ def rand2(dst: NkiTensor, min: Any, max: Any, name: str | None = None) -> Handle
     bounds = tuple(each for each in (min, max) if isinstance(each, NkiTensor))
     if computing(dst):
         low, high = operand(min, dst), operand(max, dst)
-        dst.array[...] = rounded(low + _uniform(dst) * (high - low), dst.dtype)
+        fill(dst, rounded(low + _uniform(dst) * (high - low), dst.dtype))
     return emit("rand2", "RAND", "vector", (dst,), bounds, free_elements(dst), name=name)
 
 
@@ -107,7 +107,7 @@ def dropout(dst: NkiTensor, data: NkiTensor, prob: Any, name: str | None = None)
     pointers = (prob,) if isinstance(prob, NkiTensor) else ()
     if computing(dst):
         kept = _uniform(data) >= operand(prob, data)
-        dst.array[...] = rounded(np.where(kept, lift(data.array), 0), dst.dtype).reshape(dst.shape)
+        fill(dst, rounded(np.where(kept, lift(data.array), 0), dst.dtype).reshape(dst.shape))
     return emit("dropout", "DROPOUT", "vector", (dst,), (data, *pointers), free_elements(data), name=name)
 
 
@@ -132,7 +132,7 @@ def rand_set_state(src_seeds: NkiTensor, engine: Engine = Engine.gpsimd, name: s
 def rand_get_state(dst: NkiTensor, engine: Engine = Engine.gpsimd, name: str | None = None) -> Handle:
     """dst (uint32) = the words of each partition's lane."""
     where = _state_engine("rand_get_state", engine, dst)
-    dst.array[...] = _lanes(where).state[: dst.shape[0]].reshape(dst.shape)
+    fill(dst, _lanes(where).state[: dst.shape[0]].reshape(dst.shape))
     return emit("rand_get_state", "RAND_GET_STATE", where, (dst,), (), free_elements(dst), name=name)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from simulator.nki.numerics import fill
 from simulator.nki.tensor import NkiTensor
 from simulator.nki.tracer import Handle, emit
 
@@ -51,5 +52,5 @@ def register_load(dst: VirtualRegister, src: NkiTensor) -> Handle:
 
 def register_store(dst: NkiTensor, src: Any) -> Handle:
     """The one element of a tile = a register or a constant."""
-    dst.array[...] = int(src)
+    fill(dst, int(src))
     return emit("register_store", "TENSOR_STORE", "sync", (dst,), (), 1)
