@@ -1,7 +1,8 @@
-"""Parts the plug-in's modules share: launching a kernel, and weights laid out rank by rank."""
+"""Parts the plug-in's modules share: which kernels run, launching one, and weights laid out rank by rank."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -9,11 +10,31 @@ from neuronx_distributed.parallel_layers.layers import BaseParallelLinear
 from neuronx_distributed.parallel_layers.utils import set_tensor_model_parallel_attributes
 from torch import nn
 
+from kernels.errors import UnsupportedShape
 from kernels.functions import function_of
+from kernels.plugged import rows_of
 from kernels.registry import Variant
-from kernels.wiring import named_arguments, named_results
+from kernels.wiring import named_arguments, named_results, reads
 
 CORES = 2
+
+
+def kernels_for(choice: Mapping[str, str], part: str, phase: str, tokens: int) -> tuple[Variant, ...]:
+    """The kernels of a part on so many tokens, in order; raises `UnsupportedShape` beyond the longest."""
+    rows = rows_of(choice, part, phase)
+    for most, kernels in rows:
+        if tokens <= most:
+            return kernels
+    raise UnsupportedShape(
+        f"{phase} of {tokens} tokens is longer than the kernels run",
+        f"use buckets of at most {rows[-1][0]}",
+    )
+
+
+def ever_reads(choice: Mapping[str, str], part: str, value: str) -> bool:
+    """Whether a kernel of the part takes a value of this name in any phase, on any number of tokens."""
+    rows = [row for phase in ("prefill", "decode") for row in rows_of(choice, part, phase)]
+    return any(reads(kernels, value) for _, kernels in rows)
 
 
 def launch(kernel: Variant, values: dict[str, Any]) -> None:
@@ -22,6 +43,28 @@ def launch(kernel: Variant, values: dict[str, Any]) -> None:
     if not isinstance(results, tuple):
         results = (results,)
     values |= named_results(kernel, results)
+
+
+class Passing(nn.Module):
+    """Holds a norm's weight under the checkpoint's name for it, and passes its input on.
+
+    The kernel that applies the norm is given the weight as a row.
+    """
+
+    def __init__(self, hidden_size: int, eps: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(hidden_size), requires_grad=False)
+        self.variance_epsilon = eps
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        """The input."""
+        return hidden_states
+
+
+def row_of(norm: Any, like: torch.Tensor) -> torch.Tensor:
+    """A norm's weight as [1, n], in the type of `like`."""
+    row: torch.Tensor = norm.weight.to(like.dtype).reshape(1, -1)
+    return row
 
 
 class RankShare(BaseParallelLinear):  # type: ignore[misc]

@@ -5,57 +5,80 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from kernels.errors import UnknownVariant
-from kernels.registry import PRESETS, Variant, phases_of, resolve, variant
+from kernels.registry import PRESETS, Variant, phases_of, resolve, variants_of
 
 CHOICE: Mapping[str, str] = PRESETS["tuned"]
 """The kernels of a model nobody chose others for."""
-MOE_SLOTS = frozenset(
-    {"post_norm", "router", "group_tokens", "experts_prefill", "experts_decode", "aggregate"}
-)
-"""What the kernels fill between attention and the next layer."""
-ATTENTION_SLOTS: Mapping[str, frozenset[str]] = {
-    "prefill": frozenset({"attention_prefill"}),
-    "decode": frozenset({"kv_update", "attention_decode"}),
+
+PARTS: Mapping[str, frozenset[str]] = {
+    "attention": frozenset(
+        {"input_norm", "qkv", "qk_norm_rope", "kv_update", "attention_prefill", "attention_decode", "o_proj"}
+    ),
+    "experts": frozenset(
+        {"post_norm", "router", "group_tokens", "experts_prefill", "experts_decode", "aggregate"}
+    ),
+    "head": frozenset({"final_norm", "lm_head"}),
 }
-"""What the kernels fill of attention in each phase, with all else their variants cover."""
+"""What NxD Inference runs one after the other, and the slots of each; between, it adds to the residual."""
+PHASES = ("prefill", "decode")
+MAX_TOKENS = 640
+"""The longest prompt, and the longest cache: scores of a longer row do not fit two PSUM banks."""
+
+Rows = tuple[tuple[int, tuple[Variant, ...]], ...]
 
 
-def moe_kernels(choice: Mapping[str, str], phase: str, tokens: int) -> tuple[Variant, ...]:
-    """The kernels of the second half of a layer, in order."""
-    return tuple(k for k in _separable(choice, phase, tokens) if MOE_SLOTS.intersection(k.covers))
+def rows_of(choice: Mapping[str, str], part: str, phase: str) -> Rows:
+    """The kernels of a part in a phase, in order, with the most tokens each row of them runs on.
+
+    Raises `UnknownVariant` for a kernel that spans two parts: NxD Inference adds to the residual between.
+    """
+    if phase == "decode":
+        return ((1, _kernels(choice, part, phase, 1)),)
+    limits = {v.max_tokens for slot in PARTS[part] for v in variants_of(slot)} - {None}
+    ends = sorted({*(limit for limit in limits if limit), MAX_TOKENS})
+    rows: Rows = ()
+    for end in ends:
+        kernels = _kernels(choice, part, phase, end)
+        same = rows and rows[-1][1] == kernels
+        rows = (*(rows[:-1] if same else rows), (end, kernels))
+    return rows
 
 
-def attention_kernels(choice: Mapping[str, str], phase: str, tokens: int) -> tuple[Variant, ...]:
-    """The kernels of the first half of a layer, in order."""
-    wanted = ATTENTION_SLOTS[phase]
-    return tuple(k for k in _separable(choice, phase, tokens) if wanted.intersection(k.covers))
-
-
-def norm_kernel() -> Variant:
-    """The kernel of a norm that stands alone."""
-    return variant("input_norm", "baseline")
+def why_not(choice: Mapping[str, str], batch: int = 1) -> str | None:
+    """What of a choice the plug-in does not run inside NxD Inference, a sentence; None where it all runs."""
+    if batch != 1:
+        return f"the NxD Inference plug-in runs one sequence, not {batch}"
+    try:
+        for part in PARTS:
+            for phase in PHASES:
+                rows_of(choice, part, phase)
+    except UnknownVariant as refused:
+        return refused.message
+    return None
 
 
 def plugged_slots(choice: Mapping[str, str]) -> dict[str, str]:
     """The slots whose every phase runs on kernels inside NxD Inference, each with its variant."""
     run = {
         (slot, phase)
-        for phase, tokens in (("prefill", 128), ("decode", 1))
-        for half in (attention_kernels, moe_kernels)
-        for kernel in half(choice, phase, tokens)
+        for part in PARTS
+        for phase in PHASES
+        for _, kernels in rows_of(choice, part, phase)
+        for kernel in kernels
         for slot in kernel.covers
     }
-    slots = {s: name for s, name in choice.items() if all((s, phase) in run for phase in phases_of(s))}
-    return {**slots, "input_norm": "baseline", "final_norm": "baseline"}
+    return {s: name for s, name in choice.items() if all((s, phase) in run for phase in phases_of(s))}
 
 
-def _separable(choice: Mapping[str, str], phase: str, tokens: int) -> tuple[Variant, ...]:
-    kernels = resolve(choice, phase, tokens)
-    for kernel in kernels:
-        covered = MOE_SLOTS.intersection(kernel.covers)
-        if covered and ATTENTION_SLOTS[phase].intersection(kernel.covers):
+def _kernels(choice: Mapping[str, str], part: str, phase: str, tokens: int) -> tuple[Variant, ...]:
+    found = []
+    for kernel in resolve(choice, phase, tokens):
+        parts = [name for name, slots in PARTS.items() if slots.intersection(kernel.covers)]
+        if len(parts) > 1:
             raise UnknownVariant(
-                f"{kernel.slot}={kernel.name} spans attention and experts, which NxD Inference runs apart",
+                f"{kernel.slot}={kernel.name} spans {' and '.join(parts)}, which NxD Inference runs apart",
                 "choose attention_decode=block and experts_decode=block there",
             )
-    return kernels
+        if part in parts:
+            found.append(kernel)
+    return tuple(found)

@@ -132,8 +132,8 @@ def test_kernels_of_the_file_run_as_those_of_the_source_tree(tmp_path: Path) -> 
     made = submission(kernel_choice("tuned"), "tuned")
     path = tmp_path / "one_file.py"
     path.write_text(made.text)
-    loads_alone(path)
-    cheap = [pair for pair in made.kernels if pair[0].slot in {"input_norm", "router"}]
+    loads_alone(path, "norm_router")
+    cheap = [pair for pair in made.kernels if pair[0].slot in {"router", "kv_update"}]
     rows = checked(path, cheap, lambda *_: None)
     assert [row.same for row in rows] == [True] * len(cheap)
     assert all(row.tree_ns > 0 for row in rows)

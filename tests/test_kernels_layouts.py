@@ -1,10 +1,8 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 import torch
 
-from kernels.errors import UnsupportedShape
 from kernels.layouts import (
     dequantised,
     o_proj_by_core,
@@ -14,7 +12,8 @@ from kernels.layouts import (
     quantised,
     quantised_experts,
 )
-from kernels.neuron_weights import KernelDimensions, add_block_weights, add_fp8_experts
+from kernels.neuron_checks import KernelDimensions, expected_weights
+from kernels.neuron_weights import laid_weights, without_replaced
 
 
 def test_each_core_finds_its_queries_and_the_shared_key_and_value() -> None:
@@ -45,42 +44,69 @@ def test_torch_tensors_are_laid_out_alike() -> None:
     assert (o_proj.numpy() == o_proj_by_core(weight.T)).all()
 
 
-def checkpoint(model: KernelDimensions) -> dict[str, torch.Tensor]:
-    queries, shared = model.heads * 128, model.key_value_heads * 128
-    shapes = {"q": (queries, model.hidden), "k": (shared, model.hidden), "v": (shared, model.hidden)}
-    shapes["o"] = (model.hidden, queries)
-    noise = torch.Generator().manual_seed(0)
-    return {
-        f"layers.0.self_attn.{name}_proj.weight": torch.randn(shape, generator=noise).bfloat16()
-        for name, shape in shapes.items()
-    }
-
-
 SMALL = KernelDimensions(
-    hidden=256, heads=8, key_value_heads=2, head=128, experts=8, top_k=8, inner=64, ranks=2, batch=1
+    hidden=256,
+    heads=8,
+    key_value_heads=2,
+    head=128,
+    experts=8,
+    top_k=8,
+    inner=64,
+    vocabulary=512,
+    layers=1,
+    ranks=2,
+    batch=1,
 )
+EVERYTHING = ("qkv", "o_proj", "qkv_by_core", "o_proj_by_core", "gate_up_fp8")
 
 
-def test_a_checkpoint_gets_each_ranks_weights_by_core() -> None:
-    state = checkpoint(SMALL)
-    whole = dict(state)
-    add_block_weights(state, 1, SMALL, torch.concatenate)
-    qkv, o_proj = (state[f"layers.0.self_attn.{name}_by_core.weight"] for name in ("qkv", "output"))
-    assert tuple(qkv.shape) == (4, 256, 4 * 128)
-    assert tuple(o_proj.shape) == (4, 128, 4, 1, 128)
+def checkpoint() -> dict[str, torch.Tensor]:
+    noise = torch.Generator().manual_seed(0)
+    shapes = expected_weights(SMALL, tied=False)
+    return {name: torch.randn(shape, generator=noise).bfloat16() for name, shape in shapes.items()}
+
+
+def laid(state: dict[str, torch.Tensor], *wanted: str) -> dict[str, torch.Tensor]:
+    return laid_weights(
+        state, SMALL, wanted, torch.concatenate, lambda w: w.to(torch.float8_e4m3fn).view(torch.uint8)
+    )
+
+
+def test_each_rank_gets_its_queries_and_its_columns_of_the_output_projection() -> None:
+    state = checkpoint()
+    made = laid(state, *EVERYTHING)
+    at = "layers.0.self_attn"
     rank, head = 1, 3
-    q = whole["layers.0.self_attn.q_proj.weight"][(rank * 4 + head) * 128 : (rank * 4 + head + 1) * 128]
-    assert torch.equal(qkv[2 * rank + 1, :, 128:256], q.t())
-    o = whole["layers.0.self_attn.o_proj.weight"][128:256, (rank * 4 + head) * 128 + 7]
-    assert torch.equal(o_proj[2 * rank + 1, 7, head, 0], o)
+    q = state[f"{at}.q_proj.weight"][(rank * 4 + head) * 128 : (rank * 4 + head + 1) * 128]
+    k, v = (state[f"{at}.{side}_proj.weight"][rank * 128 : (rank + 1) * 128] for side in "kv")
+    qkv = made[f"{at}.laid.qkv.weight"].chunk(2)[rank]
+    assert torch.equal(qkv[:, head * 128 :], torch.cat([q, k, v]).t())
+    by_core = made[f"{at}.laid.qkv_by_core.weight"].chunk(2)[rank]
+    assert torch.equal(by_core[1, :, 128:256], q.t())
+    o = state[f"{at}.o_proj.weight"][:, (rank * 4 + head) * 128 + 7]
+    assert torch.equal(made[f"{at}.laid.o_proj.weight"].chunk(2)[rank][head * 128 + 7], o)
+    assert torch.equal(made[f"{at}.laid.o_proj_by_core.weight"].chunk(2)[rank][1, 7, head, 0], o[128:])
 
 
-def test_a_misshapen_attention_weight_is_named() -> None:
-    state = checkpoint(SMALL)
-    name = "layers.0.self_attn.k_proj.weight"
-    state[name] = state[name][:-1]
-    with pytest.raises(UnsupportedShape, match=name):
-        add_block_weights(state, 1, SMALL, torch.concatenate)
+def test_each_rank_gets_its_part_of_the_vocabulary_and_the_whole_router() -> None:
+    state = checkpoint()
+    made = laid(state)
+    assert torch.equal(made["lm_head.weight"].chunk(2)[1], state["lm_head.weight"][256:].t())
+    assert torch.equal(made["layers.0.mlp.router_weight"], state["layers.0.mlp.gate.weight"].t())
+    tied = {name: weight for name, weight in state.items() if name != "lm_head.weight"}
+    assert torch.equal(laid(tied)["lm_head.weight"].chunk(2)[0], state["embed_tokens.weight"][:256].t())
+
+
+def test_only_layouts_a_chosen_kernel_reads_are_made_and_replaced_weights_go() -> None:
+    state = checkpoint()
+    made = laid(state, "qkv_by_core")
+    assert [name for name in made if "laid" in name or "fp8" in name] == [
+        "layers.0.self_attn.laid.qkv_by_core.weight"
+    ]
+    kept = without_replaced(state | {"layers.0.self_attn.Wqkv.weight": torch.zeros(1)})
+    assert not [name for name in kept if "_proj" in name and "experts" not in name]
+    assert "layers.0.self_attn.Wqkv.weight" not in kept
+    assert "layers.0.mlp.experts.0.gate_proj.weight" in kept
 
 
 def test_quantised_weights_lose_at_most_half_a_step_of_fp8() -> None:
@@ -109,29 +135,20 @@ def test_gate_up_and_down_have_scales_of_their_own() -> None:
 
 
 def test_experts_are_quantised_on_each_rank_as_the_kernels_layout_has_them() -> None:
-    noise = torch.Generator().manual_seed(1)
-    shapes = {"gate": (64, 256), "up": (64, 256), "down": (256, 64)}
-    state = {
-        f"layers.0.mlp.experts.{e}.{n}_proj.weight": torch.randn(shape, generator=noise).bfloat16() * (e + 1)
-        for e in range(SMALL.experts)
-        for n, shape in shapes.items()
-    }
+    state = checkpoint()
+    for e in range(SMALL.experts):
+        state[f"layers.0.mlp.experts.{e}.up_proj.weight"] *= e + 1
     state["layers.0.mlp.experts.3.up_proj.weight"][:] = 0
     gate, up, down = (
         np.stack([state[f"layers.0.mlp.experts.{e}.{n}_proj.weight"].float().numpy().T for e in range(8)])
-        for n in shapes
+        for n in ("gate", "up", "down")
     )
-    add_fp8_experts(state, 1, SMALL, torch.concatenate, lambda w: w.to(torch.float8_e4m3fn).view(torch.uint8))
+    made = laid(state, "gate_up_fp8")
     names = ("gate_up_fp8.weight", "down_fp8.weight", "expert_scales.scale")
-    found = [state[f"layers.0.mlp.{name}"].numpy() for name in names]
+    found = [made[f"layers.0.mlp.{name}"].numpy() for name in names]
     for rank in (0, 1):
         mine = slice(rank * 32, rank * 32 + 32)
         sides = np.concatenate([gate[:, :, mine], up[:, :, mine]], axis=2)
         expected = quantised_experts(sides, down[:, mine])
         for whole, part in zip(found, expected, strict=True):
             assert (whole[rank * 8 : rank * 8 + 8] == part).all()
-
-
-def test_a_missing_expert_is_named() -> None:
-    with pytest.raises(UnsupportedShape, match=r"layers\.0\.mlp\.experts\.0\.gate_proj\.weight"):
-        add_fp8_experts({}, 1, SMALL, torch.concatenate, lambda w: w)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from importlib.metadata import version
 
 from collectors.bundling.inline import Inliner, Name
-from kernels.plugged import attention_kernels, moe_kernels, norm_kernel
+from kernels.plugged import MAX_TOKENS, PARTS, PHASES, Rows, rows_of
 from kernels.registry import Variant
 from kernels.wiring import WIRING
 
@@ -19,10 +19,7 @@ ROOTS: tuple[Name, ...] = (
     (MODEL, "NeuronQwen3MoeForCausalLM"),
 )
 GUARDED = ("neuronx_distributed_inference", "neuronx_distributed")
-PREFILL_TOKENS = (128, 256, 640)
-"""The buckets of the challenge, whose prompts decide which variants run."""
-Resolved = Mapping[tuple[str, int], tuple[Variant, ...]]
-Select = Callable[[Mapping[str, str], str, int], tuple[Variant, ...]]
+Runs = Mapping[tuple[str, str], Rows]
 HEADER = '''"""Qwen3-30B-A3B for NxD Inference with NKI kernels, in one file.
 
 Written by `collectors bundle` of nki-dashboard {version}, kernels: {choice}.
@@ -44,14 +41,14 @@ class Submission:
 
 def submission(choice: Mapping[str, str], spelled: str) -> Submission:
     """The file for a choice of kernels. Raises `BundleError` or `UnknownVariant`."""
-    halves = {"ATTENTION": _resolved(attention_kernels, choice), "MOE": _resolved(moe_kernels, choice)}
-    included = {(norm_kernel(), "prefill"): None}
-    for half in halves.values():
-        included |= {(kernel, phase): None for (phase, _), kernels in half.items() for kernel in kernels}
+    runs = {(part, phase): rows_of(choice, part, phase) for part in PARTS for phase in PHASES}
+    included = dict.fromkeys(
+        (kernel, phase) for (_, phase), rows in runs.items() for _, kernels in rows for kernel in kernels
+    )
     variants = list(dict.fromkeys(kernel for kernel, _ in included))
     replaced = {
         "kernels.functions": _functions(variants),
-        "kernels.plugged": _plugged(halves),
+        "kernels.plugged": _plugged(runs),
         "kernels.wiring": _wiring(variants),
     }
     inliner = Inliner("kernels", _source, replaced)
@@ -85,36 +82,29 @@ def _functions(variants: Iterable[Variant]) -> str:
     )
 
 
-def _resolved(kernels_of: Select, choice: Mapping[str, str]) -> Resolved:
-    """The kernels of half a layer for each phase and number of tokens."""
-    keys = [("decode", 1), *(("prefill", tokens) for tokens in PREFILL_TOKENS)]
-    return {key: kernels_of(choice, *key) for key in keys}
-
-
-def _plugged(halves: Mapping[str, Resolved]) -> str:
+def _plugged(runs: Runs) -> str:
     """`kernels.plugged` with everything resolved."""
     lines = [
         "from collections.abc import Mapping",
         "from kernels.registry import Variant",
         "CHOICE: Mapping[str, str] = {}",
+        f"MAX_TOKENS = {MAX_TOKENS}",
+        "Rows = tuple[tuple[int, tuple[Variant, ...]], ...]",
+        "RUNS: Mapping[tuple[str, str], Rows] = {",
     ]
-    for name, half in halves.items():
-        lines.append(f"{name} = {{")
-        for (phase, tokens), kernels in half.items():
-            made = "".join(f"        {_variant(kernel)},\n" for kernel in kernels)
-            lines.append(f'    ("{phase}", {tokens}): (\n{made}    ),')
-        lines += ["}", '"""Kernels of each phase and bucket, chosen when this file was written."""', ""]
-    for function, name in (("attention_kernels", "ATTENTION"), ("moe_kernels", "MOE")):
-        lines += [
-            f"def {function}(choice: Mapping[str, str], phase: str, tokens: int) -> tuple[Variant, ...]:",
-            '    """The kernels of half a layer, in order."""',
-            f"    return {name}[phase, tokens]",
-            "",
-        ]
+    for key, rows in runs.items():
+        lines.append(f"    {_literal(key)}: (")
+        for most, kernels in rows:
+            made = "".join(f"            {_variant(kernel)},\n" for kernel in kernels)
+            lines.append(f"        ({most}, (\n{made}        )),")
+        lines.append("    ),")
     lines += [
-        "def norm_kernel() -> Variant:",
-        '    """The kernel of a norm that stands alone."""',
-        f"    return {_variant(norm_kernel())}",
+        "}",
+        '"""Kernels of each part and phase, with the most tokens they run on."""',
+        "",
+        "def rows_of(choice: Mapping[str, str], part: str, phase: str) -> Rows:",
+        '    """Kernels of a part in a phase, with the most tokens they run on."""',
+        "    return RUNS[part, phase]",
     ]
     return "\n".join(lines)
 

@@ -23,7 +23,7 @@ LOAD = """
 import sys
 from simulator.api import KernelRef
 from simulator.loading import load
-load(KernelRef("rmsnorm", file=sys.argv[1]))
+load(KernelRef(sys.argv[2], file=sys.argv[1]))
 print(",".join(sorted(m for m in sys.modules if m.split(".")[0] in ("kernels", "qwen", "collectors"))))
 """
 Progress = Callable[[int, int, str], None]
@@ -53,9 +53,12 @@ def refuse_forbidden(text: str) -> None:
             )
 
 
-def loads_alone(path: Path) -> None:
-    """Load the file in a process of its own; raise `BundleError` when it fails or needs the source tree."""
-    command = [sys.executable, "-c", LOAD, str(path)]
+def loads_alone(path: Path, function: str) -> None:
+    """Load a kernel of the file in a process of its own.
+
+    Raises `BundleError` when that fails or needs the source tree.
+    """
+    command = [sys.executable, "-c", LOAD, str(path), function]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own code
     if done.returncode:
         told = done.stderr.strip().splitlines() or ["it printed nothing"]

@@ -48,7 +48,7 @@ def bundle(
     try:
         part.write_text(written.text, "utf-8")
         with progress("checking") as shown:
-            loads_alone(part)
+            loads_alone(part, written.kernels[0][0].function)
             rows = checked(
                 part,
                 written.kernels,
