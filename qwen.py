@@ -67,7 +67,7 @@ class PlannedLaunch:
     """A kernel launch, or an estimated row, and how many times the prompt needs it.
 
     `bucket` is None for decode kernels that do not depend on the cache length. `arguments` takes a seed and
-    returns the kernel's arguments by name. `time_ns` to `formula` are set on estimates only. `macs` are the
+    returns the kernel's arguments by name. `time_ns` to `least_ns` are set on estimates only. `macs` are the
     multiply-accumulates of one launch as the challenge counts them: dense mathematics on whole buckets and
     whole blocks, whatever is padding; `needed_macs`, on launches that run experts,
     counts real tokens with the experts they chose and no more.
@@ -87,6 +87,7 @@ class PlannedLaunch:
     low_ns: int | None = None
     high_ns: int | None = None
     formula: str | None = None
+    least_ns: int | None = None
     macs: int | None = None
     needed_macs: int | None = None
 
@@ -195,6 +196,7 @@ def _estimated_row(
         low_ns=estimate.low_ns,
         high_ns=estimate.high_ns,
         formula=estimate.formula,
+        least_ns=estimate.least_ns,
         macs=0,
     )
 

@@ -83,7 +83,8 @@ class Launch:
     """A variant executed on given shapes in a phase, `count` times in the run.
 
     `covers` lists every slot the variant fills (a fused kernel fills several); it always contains `slot`.
-    `time_ns` is one execution. An estimated launch has a `formula` (a sentence with numbers) and no profile.
+    `time_ns` is one execution. An estimated launch has a `formula` (a sentence with numbers) and no profile;
+    its `least_ns`, where known, is what it takes under other settings than the run's.
     """
 
     slot: str
@@ -100,6 +101,7 @@ class Launch:
     nki: bool = True
     profile_id: str | None = None
     formula: str | None = None
+    least_ns: int | None = None
 
 
 def mean_launch_ns(launches: Iterable[Launch]) -> float:

@@ -14,12 +14,16 @@ MS = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Estimated:
-    """Nanoseconds, expected and bounds, and the sentence that says where they come from."""
+    """Nanoseconds, expected and bounds, and the sentence that says where they come from.
+
+    `least_ns` is what the same step takes under other settings than the challenge's, where it was measured.
+    """
 
     time_ns: int
     low_ns: int
     high_ns: int
     formula: str
+    least_ns: int | None = None
 
 
 COLLECTIVE_LOW_US, COLLECTIVE_US, COLLECTIVE_HIGH_US = 9.1, 12.0, 18.7
@@ -41,9 +45,11 @@ HOST_MS_PER_TOKEN = {"trn2": 7.0, "trn3": 12.0}
 (whn09/nki-moe). trn3: 26.4 ms a token of the official baseline less 14.37 ms of the same model measured with
 on-device sampling (KevGomes1403/nki-moe-megakernel)."""
 
-HOST_LOW_MS, HOST_HIGH_MS = 1.26, 12.0
-"""Low: the framework share of a trn2 step with on-device sampling (same repository). High: the larger of the
-two host times derived for the default flags."""
+HOST_LOW_MS, HOST_HIGH_MS = min(HOST_MS_PER_TOKEN.values()), max(HOST_MS_PER_TOKEN.values())
+"""The two host times derived for the default flags bound each other."""
+
+HOST_LEAST_MS = 1.26
+"""With on-device sampling: the framework share of a trn2 step (same repository)."""
 
 
 def _wire(bytes_moved: float) -> float:
@@ -102,7 +108,8 @@ def host(target: str, sequences: int = 1) -> Estimated:
         round(HOST_LOW_MS * MS),
         round(HOST_HIGH_MS * MS) * sequences,
         f"{value:g} ms per token{_step(sequences)}, assuming the challenge's default flags: logits to the "
-        f"CPU, sampled there ({how[target]}); {HOST_LOW_MS:g} ms with on-device sampling",
+        f"CPU, sampled there ({how[target]}); {HOST_LEAST_MS:g} ms with on-device sampling",
+        round(HOST_LEAST_MS * MS),
     )
 
 

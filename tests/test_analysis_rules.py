@@ -171,7 +171,16 @@ def test_table_reloads_beyond_the_first_count() -> None:
 
 
 def test_host_and_collective_rows_are_judged_by_their_share() -> None:
-    host = launch("host", "host", 6_000_000, 11, provenance="estimated", low_ns=1_500_000, high_ns=7_000_000)
+    host = launch(
+        "host",
+        "host",
+        6_000_000,
+        11,
+        provenance="estimated",
+        low_ns=5_000_000,
+        high_ns=7_000_000,
+        least_ns=1_500_000,
+    )
     reduce = launch(
         "all_reduce", "decode", 400_000, 40, provenance="estimated", low_ns=200_000, high_ns=500_000
     )

@@ -37,10 +37,10 @@ def test_without_the_host_the_time_is_the_devices_and_points_follow_its_square()
         assert b == pytest.approx(a * ratio**2)
 
 
-def test_the_least_host_takes_the_hosts_lower_bound() -> None:
+def test_the_least_host_is_what_other_settings_leave_not_its_lower_bound() -> None:
     run = factory.run("tuned", 3)
     host = host_of(run)
-    bounded = replace(host, low_ns=host.time_ns // 10, high_ns=2 * host.time_ns)
+    bounded = replace(host, low_ns=host.time_ns // 2, high_ns=2 * host.time_ns, least_ns=host.time_ns // 10)
     run = replace(run, launches=tuple(bounded if each is host else each for each in run.launches))
     least = scenarios(run)[1]
     assert least.host_ns is not None

@@ -18,14 +18,13 @@ def check(evidence: Evidence) -> Outcome:
         return CannotTell(RULE, "the run has no end-to-end time")
     if share < HOST_SHARE:
         return None
-    # An estimate's own low bound is what the same work takes under better flags.
-    floor = launch.low_ns / launch.time_ns if launch.low_ns is not None and launch.time_ns else 0.0
+    floor = launch.least_ns / launch.time_ns if launch.least_ns is not None and launch.time_ns else 0.0
     return Finding(
         RULE,
         "host time",
         f"{launch.slot} takes {launch.time_ns / 1e6:.3g} ms a token, {share:.0%} of end to end "
         f"({launch.provenance})",
-        f"the low end of its bounds, {floor:.0%} of it",
+        f"what is left of it under other settings, {floor:.0%} of it",
         ordered(0.0, (1 - floor) / 2, 1 - floor),
         "Sample on the device and run asynchronously, so that logits stay off the host.",
     )

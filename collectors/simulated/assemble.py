@@ -63,6 +63,7 @@ def _estimated_launch(planned: PlannedLaunch) -> Launch:
         high_ns=planned.high_ns,
         nki=planned.nki,
         formula=planned.formula,
+        least_ns=planned.least_ns,
     )
 
 
