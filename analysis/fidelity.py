@@ -4,97 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from itertools import combinations
 from statistics import fmean
-from typing import Literal
 
-Origin = Literal["source", "stream"]
-Role = Literal["fitted", "validation", "held out"]
-
-
-COVERAGE = 0.9
-"""Share of the measured times an interval should hold."""
-HELD_OUT: Role = "held out"
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """One figure as predicted and as measured."""
-
-    predicted: float
-    measured: float
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One measured kernel and what was predicted for it, ns.
-
-    `origin` "source" was traced from the kernel's source and has both schedules; "stream" is a real
-    instruction stream replayed in the compiler's order, so it has no list schedule. `role` says whether
-    constants of the machine were fitted to this very kernel; on a "held out" one not even an interval rests.
-    `problem` and `method` name what rows must share to be variants of each other. `low_ns` and `high_ns` are
-    the interval shown to a user, `active` the active fractions by engine, `hbm_bytes` the bytes by direction
-    ("read", "write"), `packets` the DMA packets by class ("software", "hardware"). `bound` is what the
-    simulation says the kernel spends its time on.
-    """
-
-    id: str
-    family: str
-    name: str
-    problem: str
-    method: str
-    origin: Origin
-    role: Role
-    measured_ns: float
-    as_written_ns: float
-    list_ns: float | None = None
-    low_ns: float | None = None
-    high_ns: float | None = None
-    active: Mapping[str, Pair] = field(default_factory=dict)
-    hbm_bytes: Mapping[str, Pair] = field(default_factory=dict)
-    packets: Mapping[str, Pair] = field(default_factory=dict)
-    source: str = ""
-    bound: str = ""
-
-    @property
-    def predicted_ns(self) -> float:
-        """The time shown to a user: list-scheduled where there is a choice."""
-        return self.as_written_ns if self.list_ns is None else self.list_ns
-
-    @property
-    def error(self) -> float:
-        """(predicted - measured) / measured."""
-        return self.predicted_ns / self.measured_ns - 1
-
-    @property
-    def list_error(self) -> float | None:
-        """The list schedule's relative error."""
-        return None if self.list_ns is None else self.list_ns / self.measured_ns - 1
-
-    @property
-    def as_written_error(self) -> float:
-        """The as-written schedule's relative error."""
-        return self.as_written_ns / self.measured_ns - 1
-
-    @property
-    def inside(self) -> bool | None:
-        """Whether the measured time lies in the interval."""
-        if self.low_ns is None or self.high_ns is None:
-            return None
-        return self.low_ns <= self.measured_ns <= self.high_ns
-
-
-@dataclass(frozen=True, slots=True)
-class Skipped:
-    """A measured row that was not predicted, and why."""
-
-    id: str
-    family: str
-    name: str
-    problem: str
-    measured_ns: float
-    reason: str
+from analysis.measured import HELD_OUT, Row, Skipped
+from analysis.reach import Reach, reaches
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +37,8 @@ class Family:
     same problem and method alone, so that larger problems being slower earns nothing: (concordant -
     discordant) / pairs. `held_out_mape` is the error after scaling every prediction by the geometric mean of
     measured / predicted of all other families; `others_worst` their largest absolute error, and `covered` the
-    share of this family's rows within it. Constants of the machine are not fitted again.
+    share of this family's rows within it. `refitted_mape` is the error of a machine whose constants were
+    derived without this family, None where they were not derived again.
     """
 
     name: str
@@ -133,24 +49,7 @@ class Family:
     held_out_mape: float | None = None
     others_worst: float | None = None
     covered: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Reach:
-    """How far measured times lie from predicted ones, for kernels with the same bound.
-
-    `share` is the half-width, as a share of the predicted time, that holds a further kernel like them nine
-    times in ten. `pooled` says that there were too few of the kind to say so: it is what holds every kernel
-    of every kind. `covered` is the share of measured times
-    within what the other families alone would have given, None where there is no other family.
-    """
-
-    bound: str
-    share: float
-    count: int
-    families: int
-    pooled: bool
-    covered: float | None
+    refitted_mape: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +57,8 @@ class Fidelity:
     """Everything a fidelity report says of its rows.
 
     `overall` has "source" (every kernel predicted from source), "validation" and "fitted" (its two parts) and
-    "stream" (replays), where there are any. `held_out_mape` is over the rows of `overall["source"]`.
+    "stream" (replays), where there are any. `held_out_mape` and `refitted_mape` are over the rows of
+    `overall["source"]`, each predicted by what the other families taught.
     """
 
     rows: tuple[Row, ...]
@@ -167,6 +67,7 @@ class Fidelity:
     overall: Mapping[str, Scores]
     held_out_mape: float | None
     reaches: tuple[Reach, ...] = ()
+    refitted_mape: float | None = None
 
 
 def fidelity(rows: Sequence[Row], skipped: Sequence[Skipped] = ()) -> Fidelity:
@@ -181,58 +82,21 @@ def fidelity(rows: Sequence[Row], skipped: Sequence[Skipped] = ()) -> Fidelity:
     }
     names = dict.fromkeys(row.family for row in rows)
     families = tuple(_family(name, rows) for name in names)
-    held = [(each.held_out_mape, each.scores.count) for each in families if each.held_out_mape is not None]
     return Fidelity(
         rows=tuple(rows),
         skipped=tuple(skipped),
         families=families,
         overall={name: scores(group) for name, group in groups.items() if group},
-        held_out_mape=sum(m * n for m, n in held) / sum(n for _, n in held) if held else None,
+        held_out_mape=_mean([(each.held_out_mape, each.scores.count) for each in families]),
         reaches=reaches(sourced),
+        refitted_mape=_mean([(each.refitted_mape, each.scores.count) for each in families]),
     )
 
 
-def reaches(rows: Sequence[Row]) -> tuple[Reach, ...]:
-    """The half-width each kind of kernel has earned, widest first."""
-    bounds = dict.fromkeys(row.bound for row in rows if row.bound)
-    return tuple(sorted((_reach(bound, rows) for bound in bounds), key=lambda r: -r.share))
-
-
-def _reach(bound: str, rows: Sequence[Row]) -> Reach:
-    mine = [row for row in rows if row.bound == bound]
-    families = {row.family for row in mine}
-    held = [
-        abs(_miss(row)) <= _half_width(bound, others)
-        for row in mine
-        if (others := [other for other in rows if other.family != row.family])
-    ]
-    return Reach(
-        bound,
-        _half_width(bound, rows),
-        len(mine),
-        len(families),
-        _rank(len(mine)) > len(mine),
-        fmean(held) if held else None,
-    )
-
-
-def _half_width(bound: str, rows: Sequence[Row]) -> float:
-    """What holds a further kernel of the kind with probability `COVERAGE`, or every row of any kind.
-
-    Of n rows like it, a further one is within the ceil(COVERAGE (n + 1))-th smallest miss (split conformal
-    prediction: Lei, G'Sell, Rinaldo, Tibshirani, Wasserman, JASA 2018); nine is the fewest that can say so.
-    """
-    mine = sorted(abs(_miss(row)) for row in rows if row.bound == bound)
-    rank = _rank(len(mine))
-    return mine[rank - 1] if rank <= len(mine) else max(abs(_miss(row)) for row in rows)
-
-
-def _rank(count: int) -> int:
-    return math.ceil(COVERAGE * (count + 1))
-
-
-def _miss(row: Row) -> float:
-    return row.measured_ns / row.predicted_ns - 1
+def _mean(found: Iterable[tuple[float | None, int]]) -> float | None:
+    """Over the rows of those families that have a figure."""
+    known = [(error, count) for error, count in found if error is not None]
+    return sum(e * n for e, n in known) / sum(n for _, n in known) if known else None
 
 
 def scores(rows: Sequence[Row]) -> Scores:
@@ -287,13 +151,11 @@ def _family(name: str, rows: Sequence[Row]) -> Family:
 def _held_out(family: Family, mine: Sequence[Row], others: Sequence[Row]) -> Family:
     scale = math.exp(fmean(math.log(row.measured_ns / row.predicted_ns) for row in others))
     worst = max(abs(row.error) for row in others)
-    return Family(
-        family.name,
-        family.scores,
-        family.kendall,
-        family.variants_kendall,
-        family.variant_pairs,
+    left_out = [row.left_out_ns / row.measured_ns - 1 for row in mine if row.left_out_ns is not None]
+    return replace(
+        family,
         held_out_mape=fmean(abs(scale * row.predicted_ns / row.measured_ns - 1) for row in mine),
         others_worst=worst,
         covered=fmean(abs(row.error) <= worst for row in mine),
+        refitted_mape=fmean(map(abs, left_out)) if len(left_out) == len(mine) else None,
     )

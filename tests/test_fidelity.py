@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 
 import app
 from analysis.asjson import as_json
-from analysis.fidelity import Pair, Row, fidelity, variants_kendall
+from analysis.fidelity import fidelity, variants_kendall
+from analysis.measured import Pair, Row
 from collectors.cli import cli
 from collectors.commands.fidelity_chart import html, svg
 from collectors.errors import UnreadableInput, UsageError
@@ -98,6 +99,20 @@ def test_a_held_out_family_is_scaled_by_what_the_others_missed() -> None:
     assert found.held_out_mape == pytest.approx((0.5 + 1.5 * 2) / 3)
     assert (first.others_worst, first.covered) == (pytest.approx(1.0), 1.0)
     assert (second.others_worst, second.covered) == (pytest.approx(0.5), 0.5)
+
+
+def test_a_family_is_left_out_by_what_constants_derived_without_it_predict() -> None:
+    rows = [row("a", 100, 90, left_out_ns=150), row("b", 100, 90, family="g", left_out_ns=90)]
+    found = fidelity([*rows, row("c", 100, 90, family="g", left_out_ns=100)])
+    assert [each.refitted_mape for each in found.families] == [pytest.approx(0.5), pytest.approx(0.05)]
+    assert found.refitted_mape == pytest.approx((0.5 + 0.05 * 2) / 3)
+    assert fidelity([*rows, row("c", 100, 90, family="g")]).families[1].refitted_mape is None
+
+
+def test_constants_are_derived_again_from_profiles_alone(tmp_path: Path) -> None:
+    result = CliRunner().invoke(cli, ["fidelity", "--refit", "--db", str(tmp_path / "runs.db")])
+    assert isinstance(result.exception, UsageError)
+    assert "--profiles" in result.exception.hint
 
 
 def test_a_kind_of_kernel_earns_the_half_width_that_holds_a_further_one_nine_times_in_ten() -> None:
@@ -253,7 +268,7 @@ def test_the_verb_predicts_the_ladder_from_the_repository_alone(tmp_path: Path) 
     printed = CliRunner().invoke(cli, [*base, "--json", "--chart", str(chart)])
     assert printed.exit_code == 0, printed.output
     report = json.loads(printed.stdout)
-    assert set(report) == {"created_at", "simulator", "machines", "around", "result"}
+    assert set(report) == {"created_at", "simulator", "machines", "around", "result", "refit"}
     [found] = report["result"]["rows"]
     for name in ("measured_ns", "list_ns", "as_written_ns", "list_error", "low_ns", "high_ns", "inside"):
         assert found[name] is not None

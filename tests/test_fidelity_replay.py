@@ -90,7 +90,7 @@ def test_packets_that_carry_no_data_are_left_out():
     sample = {"queue_type": "hardware_dynamic", "count": "9", "p50_ns": "83", "transfer_bytes": "2048"}
     rows = [sample, sample | {"transfer_bytes": "4"}, sample | {"queue_type": "instruction"}]
     (only,) = packet_residuals(rows, TRN2)
-    assert only.predicted_ns == pytest.approx(5 + 2048 / 27.2)
+    assert only.predicted_ns == pytest.approx(TRN2.dma.descriptor_ns + 2048 / TRN2.dma.bytes_per_ns)
 
 
 @pytest.mark.parametrize(

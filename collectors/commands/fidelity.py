@@ -13,8 +13,11 @@ from collectors.commands.screen import number, output, percent, print_json, prog
 from collectors.errors import UsageError
 
 if TYPE_CHECKING:
-    from analysis.fidelity import Family, Pair, Reach, Row, Scores
+    from analysis.fidelity import Family, Scores
+    from analysis.measured import Pair, Row
+    from analysis.reach import Reach
     from collectors.simulated.fidelity import Report
+    from simulator.fidelity.fit.constants import Derived
 
 CHARTS = (".svg", ".html")
 ROWS = (
@@ -39,11 +42,23 @@ FAMILIES = (
     "as written MAPE %",
     "Kendall",
     "Kendall of variants",
-    "held out MAPE %",
+    "scaled MAPE %",
+    "left out MAPE %",
     "inside interval %",
     "active, points",
 )
 REACHES = ("bound", "kernels", "families", "90 % within ±%", "left-out families inside %")
+CONSTANTS = (
+    "constant",
+    "table",
+    "derived",
+    "unit",
+    "statistic",
+    "samples",
+    "p10–p90",
+    "agrees",
+    "measured of",
+)
 DETAILS = ("kernel", "problem", "active %", "HBM bytes", "DMA packets by class")
 """Each figure as predicted/measured."""
 GROUPS = {
@@ -75,6 +90,14 @@ def fidelity(
         Path | None,
         typer.Option(metavar="FILE", help="Draw predicted against measured to FILE.svg or FILE.html."),
     ] = None,
+    again: Annotated[
+        bool,
+        typer.Option(
+            "--refit",
+            help="Derive the fitted constants again, from --profiles and --calibration, and predict each "
+            "family by constants derived without it.",
+        ),
+    ] = False,
     db: Database = None,
     json: Json = False,
 ) -> None:
@@ -89,6 +112,8 @@ def fidelity(
     from collectors.store.fidelity import save_fidelity
 
     _check(kernels_from, chart)
+    if again and profiles is None:
+        raise UsageError("--refit has nothing to derive constants from", "give --profiles FOLDER too")
     with progress("predicting") as shown:
         task = shown.task_ids[0]
         report = collect_fidelity(
@@ -96,6 +121,7 @@ def fidelity(
             kernels=kernels_from,
             profiles=profiles,
             only=only,
+            again=again,
             progress=lambda at, total, name: shown.update(
                 task, completed=at, total=total, description=f"predicting {name}"
             ),
@@ -144,10 +170,20 @@ def show(report: Report) -> None:
             screen.print(_overall(text, result.overall[name]), soft_wrap=True)
     if result.held_out_mape is not None:
         screen.print(
-            f"Leave one family out: MAPE {percent(result.held_out_mape)} % after scaling each family by what "
-            "the others missed; the machine's constants are not fitted again.",
+            f"Leave one family out, scaled: MAPE {percent(result.held_out_mape)} % after scaling each family "
+            "by what the others missed; the machine's constants are not derived again.",
             soft_wrap=True,
         )
+    if result.refitted_mape is not None:
+        screen.print(
+            f"Leave one family out: MAPE {percent(result.refitted_mape)} %, each family predicted by "
+            "constants derived without it.",
+            soft_wrap=True,
+        )
+    if report.refit:
+        screen.print()
+        screen.print(table(CONSTANTS, [_constant(each) for each in report.refit], left=1))
+        screen.print()
     for line in _provenance(report):
         screen.print(line, soft_wrap=True, markup=False)
     for skipped in result.skipped:
@@ -190,6 +226,7 @@ def _family(of: Family) -> list[str]:
         "—" if of.kendall is None else f"{of.kendall:.2f}",
         variants,
         percent(of.held_out_mape),
+        percent(of.refitted_mape),
         percent(scores.inside),
         number(scores.active_points),
     ]
@@ -198,6 +235,20 @@ def _family(of: Family) -> list[str]:
 def _reach(of: Reach) -> list[str]:
     kinds = f"all ({of.count} of the kind)" if of.pooled else str(of.count)
     return [of.bound, kinds, str(of.families), percent(of.share), percent(of.covered)]
+
+
+def _constant(of: Derived) -> list[str]:
+    return [
+        of.constant,
+        number(of.table, 4),
+        number(of.value, 4),
+        of.unit,
+        of.statistic,
+        str(of.count),
+        f"{number(of.low, 4)}–{number(of.high, 4)}",
+        "yes" if of.agrees else "no",
+        of.family,
+    ]
 
 
 def _detail(row: Row) -> list[str]:

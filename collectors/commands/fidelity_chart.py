@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-from analysis.fidelity import Row
+from analysis.measured import Row
 
 WIDTH, HEIGHT = 640, 520
 LEFT, RIGHT, BOTTOM = 72, 16, 52

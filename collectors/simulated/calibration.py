@@ -12,12 +12,12 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from analysis.fidelity import Role, Skipped
+from analysis.measured import Role, Skipped
 from collectors.errors import UnreadableInput
 from collectors.simulated.known_kernels import KNOWN, UNPUBLISHED, Key, Shapes, Steering
 from kernels.ladder.measured import AGENTIC, RUNGS, Rung
 from simulator.api import KernelRef
-from simulator.machine.facts import Constant, machine
+from simulator.machine.facts import machine
 
 DTYPES: Mapping[str, np.dtype[Any]] = {
     "bfloat16": np.dtype(ml_dtypes.bfloat16),
@@ -28,15 +28,6 @@ DTYPES: Mapping[str, np.dtype[Any]] = {
     "int32": np.dtype(np.int32),
 }
 PROFILED = "device profile"
-BENCHMARK = Constant(
-    9000,
-    "ns",
-    "nki.benchmark's p50 less the time of the same kernel's device profile without its envelope: 7.2, 8.9, "
-    "9.3 and 9.3 us for the four attention kernels of allenkchau/trainium-kernel-fusion that were measured "
-    "both ways (baseline and fused, 512 and 1024 tokens)",
-    "fitted",
-)
-"""What a launch measured by nki.benchmark has around its kernel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +68,14 @@ class Case:
     hbm_bytes: Mapping[str, float] = field(default_factory=dict)
     packets: Mapping[str, float] = field(default_factory=dict)
 
+    def around(self) -> str:
+        """The machine's constant of what the measurement contains beside each kernel."""
+        return "profile.envelope_ns" if self.method.startswith(PROFILED) else "profile.benchmark_ns"
+
     def around_ns(self) -> float:
         """What the measurement contains beside the kernels."""
         facts = machine(self.target)
-        each = facts.profile.envelope_ns if self.method.startswith(PROFILED) else BENCHMARK.value
-        return each * len(self.launches)
+        return facts.constants[self.around()].value * len(self.launches)
 
     def skipped(self, reason: str) -> Skipped:
         """The row as one that was not predicted."""

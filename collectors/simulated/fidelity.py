@@ -9,20 +9,24 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from analysis.fidelity import Fidelity, Pair, Row, Skipped, fidelity
+from analysis.fidelity import Fidelity, fidelity
+from analysis.measured import HELD_OUT, Pair, Row, Skipped
 from collectors.errors import UnreadableInput
 from collectors.records import Profile
 from collectors.simulated import cache, identity
 from collectors.simulated.cache import Entry
-from collectors.simulated.calibration import BENCHMARK, Case, Launch, ladder, read_calibration
+from collectors.simulated.calibration import Case, Launch, ladder, read_calibration
 from collectors.simulated.published import published
+from collectors.simulated.refit import evidence, intervals
 from collectors.simulated.tables import profile_of
 from collectors.simulated.traffic import packet_counts
 from simulator.api import simulate
 from simulator.errors import SimulatorError
+from simulator.fidelity.fit.constants import DERIVATIONS, Derived, refit, without
+from simulator.fidelity.fit.evidence import Evidence
 from simulator.fidelity.replay import Replay, replay
 from simulator.fidelity.residuals import Total, as_profiled, total
-from simulator.machine.facts import Machine, machine
+from simulator.machine.facts import Machine, instead, machine
 from simulator.trace import Trace
 
 Progress = Callable[[int, int, str], None]
@@ -32,13 +36,17 @@ REPLAYED_QUEUES = frozenset({"0", "1", "2"})
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A fidelity result with what it was computed by: `machines` maps a target to its table."""
+    """A fidelity result with what it was computed by: `machines` maps a target to its table.
+
+    `refit` are the fitted constants derived again, where that was asked for.
+    """
 
     created_at: datetime
     simulator: str
     machines: Mapping[str, Mapping[str, Any]]
     around: Mapping[str, Mapping[str, Any]]
     result: Fidelity
+    refit: tuple[Derived, ...] = ()
 
 
 def collect_fidelity(
@@ -47,9 +55,14 @@ def collect_fidelity(
     kernels: Path | None = None,
     profiles: Path | None = None,
     only: str = "",
+    again: bool = False,
     progress: Progress = lambda *_: None,
 ) -> Report:
-    """Predict every measured row there is source for whose text contains `only`. Raises `UnreadableInput`."""
+    """Predict every measured row there is source for whose text contains `only`. Raises `UnreadableInput`.
+
+    With `again`, which needs `profiles`, the fitted constants are derived again from them and from the
+    measured rows, and every family is also predicted by constants derived without it.
+    """
     cases, skipped = ladder(), list[Skipped]()
     if calibration is not None:
         further, without = read_calibration(calibration, kernels)
@@ -59,20 +72,24 @@ def collect_fidelity(
         cases, skipped = cases + further, skipped + without
     cases = [case for case in cases if _matches(case, only)]
     skipped = [each for each in skipped if _matches(each, only)]
+    measured = evidence(profiles, cases) if again and profiles is not None else None
+    others = {} if measured is None else _machines_without({case.family for case in cases}, measured)
     rows: list[Row] = []
     for at, case in enumerate(cases):
         progress(at, len(cases), f"{case.name} {case.problem}")
         try:
-            rows.append(predict(case))
+            rows.append(_with_left_out(case, others))
         except SimulatorError as error:
             skipped.append(case.skipped(str(error)))
     rows += [row for row in streams(profiles) if _matches(row, only)] if profiles is not None else []
+    result = fidelity(rows, skipped)
     return Report(
         created_at=datetime.now(UTC),
         simulator=identity.simulator(),
         machines={target: _table(machine(target)) for target in sorted({case.target for case in cases})},
         around=_around(cases),
-        result=fidelity(rows, skipped),
+        result=result,
+        refit=() if measured is None else (*refit(measured), *intervals(result.reaches)),
     )
 
 
@@ -92,11 +109,27 @@ def _around(cases: Iterable[Case]) -> dict[str, dict[str, Any]]:
     """What each method's times contain beside the kernel."""
     found: dict[str, dict[str, Any]] = {}
     for case in cases:
-        constant = BENCHMARK
-        if case.method.startswith("device profile"):
-            constant = machine(case.target).constants["profile.envelope_ns"]
+        constant = machine(case.target).constants[case.around()]
         found[case.method] = {"ns": constant.value, "kind": constant.kind, "source": constant.source}
     return found
+
+
+def _machines_without(families: Iterable[str], measured: Evidence) -> dict[str, Machine]:
+    """By family, the machine derived from what the other families show; one for all that nothing rests on."""
+    on_which_some_rest = {derivation.family for derivation in DERIVATIONS}
+    whole = without(measured, "")
+    return {
+        family: without(measured, family) if family in on_which_some_rest else whole for family in families
+    }
+
+
+def _with_left_out(case: Case, machines: Mapping[str, Machine]) -> Row:
+    """The row, with what constants derived without its family would have predicted."""
+    row = predict(case)
+    if case.role == HELD_OUT or case.family not in machines:
+        return row
+    with instead(machines[case.family]):
+        return replace(row, left_out_ns=predict(case).predicted_ns)
 
 
 def predict(case: Case) -> Row:
@@ -168,7 +201,7 @@ def _key(launch: Launch, case: Case) -> str:
     shapes = sorted(
         (name, shape, launch.dtypes.get(name, launch.dtype)) for name, shape in launch.shapes.items()
     ) + sorted((name, one.shape, str(one.below)) for name, one in launch.steering.items())
-    machine_of = (case.target, case.lnc, identity.machine_tables(case.target), identity.simulator())
+    machine_of = (case.target, case.lnc, machine(case.target).digest, identity.simulator())
     read_off = identity.of_modules("collectors.simulated.tables")
     return identity.digest(
         "timing", read_off, kernel.function, identity.source_hash(file), shapes, *machine_of

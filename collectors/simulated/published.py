@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from analysis.fidelity import Skipped
+from analysis.measured import Skipped
 from collectors.simulated import cache
 from collectors.simulated.calibration import PROFILED, Case, Launch
 from simulator.api import KernelRef

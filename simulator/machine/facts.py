@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
 from functools import cache
 from importlib import resources
 from typing import Any, Literal, get_args, get_type_hints
@@ -175,9 +177,12 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What a profile of a single kernel contains beside the kernel: total time, and active time by engine."""
+    """What a measurement contains beside the kernel: a profile's total time, `nki.benchmark`'s time, and a
+    profile's active time by engine.
+    """
 
     envelope_ns: float
+    benchmark_ns: float
     tensor_active_ns: float
     vector_active_ns: float
     scalar_active_ns: float
@@ -227,9 +232,41 @@ def targets() -> tuple[str, ...]:
     return TARGETS
 
 
-@cache
 def machine(target: str) -> Machine:
     """The table of `target`; raises `MachineTableError` for a target without one."""
+    return _INSTEAD.get(target) or _read(target)
+
+
+_INSTEAD: dict[str, Machine] = {}
+
+
+@contextmanager
+def instead(table: Machine) -> Iterator[None]:
+    """Within it, `machine` answers with `table` for its target: how times would be by other constants."""
+    before = _INSTEAD.get(table.target)
+    _INSTEAD[table.target] = table
+    try:
+        yield
+    finally:
+        del _INSTEAD[table.target]
+        if before is not None:
+            _INSTEAD[table.target] = before
+
+
+def with_values(table: Machine, values: Mapping[str, float]) -> Machine:
+    """The table with other values of some constants ("section.name"); its digest tells it apart."""
+    constants = dict(table.constants)
+    sections: dict[str, Any] = {}
+    for name, value in values.items():
+        section, key = name.split(".")
+        constants[name] = replace(constants[name], value=value)
+        sections[section] = replace(sections.get(section, getattr(table, section)), **{key: value})
+    digest = hashlib.sha256(f"{table.digest} {sorted(values.items())}".encode()).hexdigest()
+    return replace(table, digest=digest, constants=constants, **sections)
+
+
+@cache
+def _read(target: str) -> Machine:
     if target not in TARGETS:
         raise MachineTableError(
             f"No machine table for target {target!r}.", f"Use one of {', '.join(TARGETS)}."
