@@ -177,6 +177,8 @@ TRANSFER = (
     Column("source", _WORD, _names("source")),
     Column("dest", _WORD, _names("dest")),
     Column("semaphore_id", _WORD, _text("semaphore_id")),
+    Column("trigger", _I64, _integer("trigger")),
+    Column("completion", _I64, _integer("completion")),
 )
 ACTIVE = (
     Column("pcore_idx", _I32, _integer("pcore_idx")),

@@ -17,6 +17,7 @@ from collectors.errors import UnreadableInput
 from collectors.readers import columns
 from collectors.readers.clock import in_ns
 from collectors.readers.columns import Builder
+from collectors.readers.issuers import with_issuers
 from collectors.readers.normalise import number
 from collectors.readers.reading import Reading, Watch, unwatched
 from collectors.readers.rows import in_program_order, longest_gap_ns, window
@@ -96,7 +97,7 @@ def _reading(path: Path, sha256: str, found: _Collected, tables: dict[str, pa.Ta
         missing = "instruction" if not tables["Instruction"].num_rows else "summary with a total_time"
         raise UnreadableInput(f"{path} has no {missing}", "the profile is not complete: process it anew")
     tables, clock = in_ns(tables, total)
-    tables = with_descriptors(named_queues(tables))
+    tables = with_issuers(with_descriptors(named_queues(tables)))
     tables["Instruction"] = in_program_order(tables["Instruction"])
     metadata, info = found.single.get("metadata", {}), found.single.get("profile_info", {})
     constants = {

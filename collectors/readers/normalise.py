@@ -60,6 +60,9 @@ MEANINGS: tuple[Meaning, ...] = (
 )
 """Field × version → conversion; the first that matches is meant."""
 
+LARGEST = 2.0**60
+"""No count, size or time in ns of a profile comes near it; sums of a few fit 64 bits."""
+
 _DMA_SHARE = re.compile(r"((?:static|software_dynamic|hardware_dynamic)_dma_active_time)_percent")
 _SENTINEL = "negative: the profiler's mark for not available"
 _WRITTEN_OF_DMA = "written as a share of dma_active_time; here of total_time"
@@ -150,6 +153,8 @@ def _field(name: str, raw: Any, version: str) -> Field:
         return Field(name, raw, None if name in _WIDE else value, "", "unit not known")
     if value < 0:
         return Field(name, raw, None, meaning.unit, _SENTINEL)
+    if value * meaning.factor >= LARGEST:
+        return Field(name, raw, None, meaning.unit, "larger than anything it could count")
     return Field(name, raw, value * meaning.factor, meaning.unit, meaning.note)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,14 +46,28 @@ class Covered:
     start: npt.NDArray[np.int64]
     end: npt.NDArray[np.int64]
 
+    @classmethod
+    def of(cls, start: npt.NDArray[np.int64], end: npt.NDArray[np.int64]) -> Covered:
+        """What at least one of the intervals [start, end) covers."""
+        order = np.argsort(start, kind="stable")
+        start, end = start[order], np.maximum.accumulate(end[order])
+        first = np.flatnonzero(np.concatenate((np.ones(min(len(start), 1), bool), start[1:] > end[:-1])))
+        last = np.concatenate((first[1:] - 1, [len(end) - 1]))[: len(first)]
+        return cls(start[first], end[last])
+
     @property
     def total_ns(self) -> float:
         """Their length together."""
         return float((self.end - self.start).sum())
 
+    def between(self, first: int, last: int) -> Covered:
+        """What of them lies between two times."""
+        begin, stop = np.searchsorted(self.end, first, "right"), np.searchsorted(self.start, last)
+        return Covered(*(np.clip(each[begin:stop], first, last) for each in (self.start, self.end)))
+
     def within(self, bounds: tuple[int, int]) -> float:
         """Their length between two times."""
-        return float((np.clip(self.end, *bounds) - np.clip(self.start, *bounds)).sum())
+        return self.between(*bounds).total_ns
 
 
 def activity(rows: Rows) -> dict[str, Covered]:
@@ -67,22 +81,15 @@ def activity(rows: Rows) -> dict[str, Covered]:
         }
         if moved:
             spans["dma"] = f"SELECT start_ts, end_ts FROM {moved}"  # noqa: S608 (own names)
-        return {engine: covered(ask(query)) for engine, query in spans.items()}
+        return {engine: covered(ask.batches(query)) for engine, query in spans.items()}
 
 
-def covered(rows: pa.Table) -> Covered:
-    """What at least one row covers."""
-    start, end = _column(rows, "start_ts"), _column(rows, "end_ts")
-    order = np.argsort(start, kind="stable")
-    start, end = start[order], np.maximum.accumulate(end[order])
-    first = np.flatnonzero(np.concatenate((np.ones(min(len(start), 1), bool), start[1:] > end[:-1])))
-    last = np.concatenate((first[1:] - 1, [len(end) - 1]))[: len(first)]
-    return Covered(start[first], end[last])
-
-
-def union_ns(rows: pa.Table, bounds: tuple[int, int]) -> float:
-    """Time at least one row covers, between the bounds."""
-    return covered(rows).within(bounds)
+def covered(batches: Iterable[pa.Table]) -> Covered:
+    """What at least one row covers. Each batch is merged first, so that busy profiles stay small."""
+    parts = [Covered.of(_column(rows, "start_ts"), _column(rows, "end_ts")) for rows in batches]
+    nothing = np.zeros(0, np.int64)
+    starts, ends = [each.start for each in parts], [each.end for each in parts]
+    return Covered.of(np.concatenate([nothing, *starts]), np.concatenate([nothing, *ends]))
 
 
 def in_program_order(rows: pa.Table) -> pa.Table:

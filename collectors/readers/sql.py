@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
@@ -15,12 +16,29 @@ from collectors.records import Scan
 
 PROCESS = "process the profile anew and let it finish (neuron-explorer view --ingest-only)"
 
-Ask = Callable[[str], pa.Table]
+BATCH = 1 << 20
+"""Rows of an answer that are read at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """SQL over the tables of a profile: the whole answer, or batch by batch where it may be long."""
+
+    connection: duckdb.DuckDBPyConnection
+
+    def __call__(self, query: str) -> pa.Table:
+        """All of the answer."""
+        return self.connection.sql(query).to_arrow_table()
+
+    def batches(self, query: str) -> Iterator[pa.Table]:
+        """The answer in tables of at most `BATCH` rows; there may be none."""
+        for batch in self.connection.sql(query).to_arrow_reader(BATCH):
+            yield pa.Table.from_batches([batch])
 
 
 @contextmanager
 def asking(rows: Rows) -> Iterator[Ask]:
-    """A function from SQL to its result; tables go by their names. Raises `UnreadableInput`."""
+    """What answers SQL; tables go by their names. Raises `UnreadableInput`."""
     try:
         with duckdb.connect(":memory:") as connection:
             connection.execute("SET enable_progress_bar = false")
@@ -29,7 +47,7 @@ def asking(rows: Rows) -> Iterator[Ask]:
                     connection.execute(f"CREATE VIEW {name} AS {each.query}")
                 else:
                     connection.register(name, each)
-            yield lambda query: connection.sql(query).to_arrow_table()
+            yield Ask(connection)
     except duckdb.Error as error:
         raise unreadable(_folder(rows), error) from None
 
