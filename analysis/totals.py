@@ -63,7 +63,7 @@ class Totals:
 def totals(run: Run) -> Totals:
     """A run's totals. Measured repetitions of `e2e_ns` and `ttft_ns` win over sums of launches."""
     steps = decode_steps(run)
-    prefill = _sum(run, "prefill", "Σ count × time of the prefill launches")
+    prefill = _sum(run, "prefill", "Σ count × time of the prefill launches") if _one_prefill(run) else None
     decode = _sum(run, "decode", "Σ count × time of the decode launches")
     e2e = _end_to_end(run)
     host = _host(run, e2e)
@@ -110,6 +110,11 @@ def first_token_parts(launches: Iterable[Launch]) -> list[tuple[Launch, int]]:
     return [(launch, counts[launch.phase](launch)) for launch in launches if launch.phase in counts]
 
 
+def _one_prefill(run: Run) -> bool:
+    """Whether prefill ran one graph: profiles of several buckets are no prefill of a request."""
+    return len({row.bucket for row in run.launches if row.phase == "prefill"} - {None}) < 2
+
+
 def _sum(run: Run, phase: Phase, basis: str) -> Estimate | None:
     parts = [part(launch) for launch in run.launches if launch.phase == phase]
     return total(parts, basis) if parts else None
@@ -139,7 +144,7 @@ def _first_token(run: Run) -> Estimate | None:
     if sampled := _sampled(run, TTFT_SAMPLES):
         return sampled
     launches = first_token_parts(run.launches)
-    if not any(launch.phase == "prefill" for launch, _ in launches):
+    if not any(launch.phase == "prefill" for launch, _ in launches) or not _one_prefill(run):
         return None
     parts = [part(launch, executions) for launch, executions in launches]
     return total(parts, "prefill on the device + one execution of each host row")

@@ -33,6 +33,14 @@ def import_(
         str | None,
         typer.Option(help="A name for the runs [default: the file's]", show_default=False),
     ] = None,
+    prompt: Annotated[
+        int | None,
+        typer.Option(
+            help="The prompt that a model's profiles are of, where no evaluation beside them says it.",
+            show_default=False,
+        ),
+    ] = None,
+    seq_len: Annotated[int, typer.Option(help="Of --prompt: prompt and new tokens together.")] = 640,
     db: Database = None,
     json: Json = False,
 ) -> None:
@@ -44,13 +52,15 @@ def import_(
     Example: collectors import prefill.json decode.json benchmark_report.json score.csv --label first-try
     """
     from collectors.readers import read
+    from collectors.readers.model import Asked
 
     with progress("reading", total=DownloadColumn()) as shown:
 
         def watch(name: str, done: int, total: int) -> None:
             shown.update(shown.task_ids[0], description=f"reading {name}", completed=done, total=total)
 
-        found = [replace(run, label=label) if label else run for run in read(paths, watch)]
+        found = read(paths, watch, Asked(prompt, seq_len))
+        found = [replace(run, label=label) if label else run for run in found]
         shown.update(shown.task_ids[0], description="storing", completed=0, total=None)
         new, known = store_new(open_store(db), found)
     if json:

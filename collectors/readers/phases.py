@@ -14,8 +14,8 @@ _NAMES: tuple[tuple[Phase, re.Pattern[str]], ...] = (
     ("decode", re.compile(r"token[_-]?gen|(?<![a-z])(?:decode|tkg)(?![a-z])", re.IGNORECASE)),
 )
 
-# NxD Inference compiles a model's buckets into folders numbered from the shortest.
-_BUCKET = re.compile(r"_tp\d+_bk(\d+)(?!\d)")
+# NxD Inference compiles a model's buckets into folders numbered from the shortest, `_tp0_bk2`.
+_BUCKET = re.compile(r"(?:_tp\d+_|(?<![a-z]))(?:bk|bucket)[_-]?(\d+)(?!\d)", re.IGNORECASE)
 
 
 def phase_of(names: Iterable[object]) -> Phase | None:
@@ -28,6 +28,6 @@ def phase_of(names: Iterable[object]) -> Phase | None:
 
 
 def bucket_number(names: Iterable[object]) -> int | None:
-    """Place of the graph's bucket among its model's, from 0, as the first telling name says; else None."""
+    """What follows "bk" or "bucket" in the first name that has it, a place from 0 or a length; else None."""
     found = (_BUCKET.search(str(name or "")) for name in names)
     return next((int(each.group(1)) for each in found if each), None)

@@ -16,6 +16,7 @@ from collectors.readers.events import evaluation_of, read_event_totals
 from collectors.readers.files import artifact, digest
 from collectors.readers.folders import is_mixed, within
 from collectors.readers.full_json import read_full_json
+from collectors.readers.model import Asked
 from collectors.readers.parquet_folder import parquet_files, read_parquet_folder
 from collectors.readers.phases import phase_of
 from collectors.readers.reading import Events, Reading, Watch, unwatched
@@ -42,10 +43,11 @@ CONTEST: Mapping[Kind, Callable[[Path, Artifact], list[Evaluation]]] = {
 }
 
 
-def read(paths: Sequence[Path], watch: Watch = unwatched) -> list[Run]:
+def read(paths: Sequence[Path], watch: Watch = unwatched, asked: Asked | None = None) -> list[Run]:
     """Every run the paths hold; the same content twice is one run, and so is what belongs together.
 
-    `watch` is told how far a long file is read. Raises `UnreadableInput` for the first path that is not what
+    `watch` is told how far a long file is read; `asked` names the prompt of profiles without an evaluation.
+    Raises `UnreadableInput` for the first path that is not what
     it should be, `DeviceError` when a NEFF and its NTFF need a profiler this machine lacks: all of it is
     read, or nothing.
     """
@@ -58,7 +60,7 @@ def read(paths: Sequence[Path], watch: Watch = unwatched) -> list[Run]:
     found = [each for path in files if path not in captures for each in _read_one(path, watch)]
     found += [_part(reading, own) for reading, own in (read_captures(captures) if captures else ())]
     profiles = {each.run_id: each for each in found if isinstance(each, Run)}
-    runs = together(tuple(profiles.values()), [each for each in found if isinstance(each, Evaluation)])
+    runs = together(tuple(profiles.values()), [each for each in found if isinstance(each, Evaluation)], asked)
     for folder in folders:
         _require_one(folder, runs)
     return runs

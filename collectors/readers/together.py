@@ -2,25 +2,24 @@
 
 A profile belongs to an evaluation as its prefill or its decode graph, of one bucket or of all. Which it is,
 its files' names say (NxD Inference's folders, and the usual short words). When there is one evaluation with a
-latency, and one profile at most of a graph, those that the prompt executes belong together; otherwise
-everything stays on its own.
+latency, and one profile at most of a graph, those that the prompt executes belong together. Without an
+evaluation graphs of one model are one run (`model`); otherwise everything stays on its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import PurePath
 from typing import NamedTuple
 
 import qwen
 from collectors.device.waterfall import Graph
+from collectors.errors import UsageError
 from collectors.readers.attribution import attributed
 from collectors.readers.evaluation import Evaluation, joined
 from collectors.readers.evaluation_run import run_of_evaluation
-from collectors.readers.files import digest
+from collectors.readers.model import Asked, whole_model, with_profiles
 from collectors.readers.phases import bucket_number, phase_of
-from collectors.readers.slots import UNATTRIBUTED
 from collectors.records import Phase, Run
 from kernels.errors import KernelError
 
@@ -31,15 +30,30 @@ SAME = ("instance_type", "compiler_version")
 """What two profiles of one compiled model agree in."""
 
 
+SHORTEST = 32
+"""No bucket is shorter: a smaller number in a name is a bucket's place."""
+LENGTHS = (
+    "Lengths of the buckets are those of a sequence length of {seq_len}: their folders only number them."
+)
+ONLY_PLACES = (
+    "Buckets are shown by their place, from 0: their folders only number them, and lengths are not known."
+)
+
+
 class _Named(NamedTuple):
-    """A graph as names tell it: the place of its bucket among its model's, None where they do not say."""
+    """A graph as names tell it: its bucket's place among its model's, or length; None: they do not say."""
 
     phase: Phase
     number: int | None
 
 
-def together(profiles: Sequence[Run], evaluations: Iterable[Evaluation]) -> list[Run]:
-    """The runs of profiles and evaluations; each belongs to exactly one."""
+def together(
+    profiles: Sequence[Run], evaluations: Iterable[Evaluation], asked: Asked | None = None
+) -> list[Run]:
+    """The runs of profiles and evaluations; each belongs to exactly one.
+
+    `asked` names the prompt of profiles that have no evaluation. Raises `UsageError` when there are none.
+    """
     one, rest = _split(joined(evaluations))
     named = _graphs(profiles)
     others = [run_of_evaluation(each) for each in rest]
@@ -48,9 +62,15 @@ def together(profiles: Sequence[Run], evaluations: Iterable[Evaluation]) -> list
         if ran:
             return [_whole(one, ran), *_left(profiles, ran.values()), *others]
         others = [run_of_evaluation(one), *others]
-    both = {graph.phase: run for graph, run in named.items()}
-    if len(both) == len(named) > 1:
-        return [_pair(both), *_left(profiles, both.values()), *others]
+    if len(named) > 1:
+        graphs, said = _ordered(named, (asked or Asked()).seq_len)
+        whole = whole_model(graphs, asked or Asked(), said)
+        return [whole, *_left(profiles, graphs.values()), *others]
+    if asked is not None and asked.prompt is not None:
+        raise UsageError(
+            "--prompt is of a model's graphs, and these are not profiles of one model's prefill and decode.",
+            "Leave it out, or name the files so that they tell: prefill or cte, decode or tkg, _tp0_bk2.",
+        )
     return [*profiles, *others]
 
 
@@ -97,6 +117,24 @@ def _fit(one: Evaluation, graphs: Iterable[Run]) -> bool:
     return all("unknown" in (target, run.target) or target == run.target for run in graphs)
 
 
+def _ordered(named: Mapping[_Named, Run], seq_len: int) -> tuple[dict[Graph, Run], str]:
+    """Graphs in order of phase and bucket, with what to say of the lengths of their buckets."""
+    order = sorted(named, key=lambda graph: (GRAPHS.index(graph.phase), graph.number or 0))
+    numbered = any(graph.number is not None and graph.number < SHORTEST for graph in order)
+    places = {graph: _length(graph.number, qwen.buckets(seq_len)) for graph in order}
+    if any(length is None and graph.number is not None for graph, length in places.items()):
+        return {Graph(graph.phase, graph.number): named[graph] for graph in order}, ONLY_PLACES
+    said = LENGTHS.format(seq_len=seq_len) if numbered else ""
+    return {Graph(graph.phase, length): named[graph] for graph, length in places.items()}, said
+
+
+def _length(number: int | None, lengths: Sequence[int]) -> int | None:
+    """Length of a bucket that names give by its place or by its length; None when they do not tell."""
+    if number is None or number >= SHORTEST:
+        return number
+    return lengths[number] if number < len(lengths) else None
+
+
 def _executed(one: Evaluation, named: Mapping[_Named, Run]) -> dict[Graph, Run]:
     """The graphs that the evaluation's prompt executes, with the lengths of their buckets where known."""
     lengths, ran = _buckets(one)
@@ -105,9 +143,7 @@ def _executed(one: Evaluation, named: Mapping[_Named, Run]) -> dict[Graph, Run]:
         return {}
     found = {Graph(graph.phase, None): named[graph] for graph in unknown}
     for graph, run in named.items():
-        if graph.number is None or graph.number >= len(lengths):
-            continue
-        if (length := lengths[graph.number]) in ran[graph.phase]:
+        if graph not in unknown and (length := _length(graph.number, lengths)) in ran[graph.phase]:
             found[Graph(graph.phase, length)] = run
     return found
 
@@ -132,36 +168,4 @@ def _left(profiles: Sequence[Run], taken: Iterable[Run]) -> list[Run]:
 def _whole(one: Evaluation, graphs: Mapping[Graph, Run]) -> Run:
     """The evaluation with the rows of its graphs' profiles."""
     rows = {graph: run.launches for graph, run in graphs.items()}
-    return _with_profiles(run_of_evaluation(one, rows), list(graphs.values()))
-
-
-def _pair(graphs: Mapping[Phase, Run]) -> Run:
-    """Both graphs of a model, each executed once, of no prompt that is known."""
-    first = next(iter(graphs.values()))
-    rows = [launch for phase in GRAPHS if phase in graphs for launch in graphs[phase].launches]
-    empty = replace(first, artifacts=(), warnings=(), profiles={}, environment={}, kernels={})
-    label = " + ".join(run.label for run in graphs.values())
-    return _with_profiles(replace(empty, label=label, launches=tuple(rows)), list(graphs.values()))
-
-
-def _with_profiles(run: Run, parts: Sequence[Run]) -> Run:
-    ids = sorted(each.run_id for each in parts)
-    targets = {each.target for each in parts} - {"unknown"}
-    return replace(
-        run,
-        run_id=digest("together", run.run_id, *ids)[:32],
-        session=digest("together", run.session, *ids)[:8],
-        target=run.target if run.target != "unknown" or not targets else min(targets),
-        lnc=parts[0].lnc,
-        environment={**run.environment, **parts[0].environment},
-        artifacts=(*run.artifacts, *(file for each in parts for file in each.artifacts)),
-        warnings=tuple(dict.fromkeys((*run.warnings, *(said for each in parts for said in each.warnings)))),
-        profiles={key: profile for each in parts for key, profile in each.profiles.items()},
-        kernels=_kernels(parts),
-        sources={key: text for each in parts for key, text in each.sources.items()},
-    )
-
-
-def _kernels(parts: Sequence[Run]) -> dict[str, str]:
-    rows = [launch for each in parts for launch in each.launches if launch.slot != UNATTRIBUTED]
-    return {slot: launch.variant for launch in rows for slot in launch.covers}
+    return with_profiles(run_of_evaluation(one, rows), list(graphs.values()))
