@@ -27,6 +27,7 @@ from kernels.shapes import (
     head_weight,
     normal,
     routing,
+    routing_logits,
 )
 
 
@@ -147,20 +148,34 @@ def _attention_block_args(shapes: Shapes, at: Situation, seed: int) -> Arguments
     }
 
 
-def _router_weight(shapes: Shapes, seed: int) -> Array:
-    return normal(seed, "router", (shapes.hidden, shapes.experts), 2.0 * shapes.hidden**-0.5)
+def _router_weight(shapes: Shapes, at: Situation, seed: int, normed: Array) -> Array:
+    """A router weight for which tokens choose the experts `routing` gives them, but for roundings.
+
+    So every variant of a slot runs the same experts, whether it is given ids or makes them itself. Random
+    weights, and to them the smallest change that turns the logits of these tokens into those of `routing`.
+    """
+    weight = normal(seed, "router", (shapes.hidden, shapes.experts), 2.0 * shapes.hidden**-0.5)
+    wide = weight.astype(np.float32)
+    missing = routing_logits(shapes, at.tokens, at.real, seed) - normed @ wide
+    found: Array = wide + normed.T @ np.linalg.solve(normed @ normed.T, missing)
+    return found.astype(BF16)
 
 
 def _router_args(shapes: Shapes, at: Situation, seed: int) -> Arguments:
-    return {"x": _hidden(shapes, at, seed), "weight": _router_weight(shapes, seed).astype(np.float32)}
+    x = _hidden(shapes, at, seed)
+    weight = _router_weight(shapes, at, seed, x.astype(np.float32))
+    return {"x": x, "weight": weight.astype(np.float32)}
 
 
 def _fused_router_args(shapes: Shapes, at: Situation, seed: int) -> Arguments:
     norm = _norm_args(shapes, at, seed)
+    wide = norm["x"].astype(np.float32)
+    scale = np.sqrt(np.square(wide).mean(axis=1, keepdims=True) + shapes.eps)
+    normed = wide / scale * norm["weight"].astype(np.float32)
     return {
         "x": norm["x"],
         "norm_weight": norm["weight"],
-        "weight": _router_weight(shapes, seed),
+        "weight": _router_weight(shapes, at, seed, normed),
         "eps": shapes.eps,
     }
 
@@ -278,6 +293,7 @@ MAKERS: Mapping[str, Maker] = {
     "experts_batch": _experts_prompt_args,
     "lm_head_batch": _lm_head_batch_args,
     "attention_block": _attention_block_args,
+    "attention_block_batch": _attention_block_args,
     "o_proj": _o_proj_args,
     "o_proj_interleaved": _o_proj_args,
     "o_proj_rows": _o_proj_args,
@@ -291,6 +307,7 @@ MAKERS: Mapping[str, Maker] = {
     "experts_decode_prefetched": _experts_prompt_args,
     "moe_decode": _moe_decode_args,
     "moe_block": _moe_decode_args,
+    "moe_block_batch": _moe_decode_args,
     "moe_block_fp8": _fp8_args,
     "decode_layer": _decode_layer_args,
     "aggregate": _aggregate_args,

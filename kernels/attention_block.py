@@ -89,7 +89,7 @@ def request_attention(
     first, count = share(parts)
     queries = count * (heads // parts)
     caches = load_cache(k_cache, v_cache, bucket)
-    weights = _request_qkv(qkv, first, count, pieces, queues)
+    weights = request_qkv(qkv, first, count, pieces, queues)
     small = (load_heads(q_weight, k_weight), load_angles(cos, sin), load_position(position, queries))
     return caches, weights, small, _request_o_proj(o_proj, first, count, queries, queues)
 
@@ -129,7 +129,7 @@ def store_share(result: Any, out: Any) -> None:
         )
 
 
-def _request_qkv(qkv: Any, first: int, count: int, pieces: int, queues: str) -> Any:
+def request_qkv(qkv: Any, first: int, count: int, pieces: int, queues: str) -> Any:
     """The core's shares of the weight, [128, H / 128, columns] each, key and value once.
 
     H is laid out as `load_halves` does it.

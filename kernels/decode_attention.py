@@ -55,7 +55,7 @@ def attend(queries: Any, keys: Any, values: Any, fresh: Any, bound: Any, ones: A
     """
     count = queries.shape[1]
     size, depth = values.shape[0], values.shape[1]
-    weights = _weights(_scores(queries, keys, bucket), bound, count, bucket)
+    weights = softmax_weights(_scores(queries, keys, bucket), bound, count, bucket)
     own, by_position = _turn_weights(weights, count, size, depth)
     mixed = nl.ndarray((P, count), dtype=nl.float32, buffer=nl.psum)
     total = nl.ndarray((P, count), dtype=nl.float32, buffer=nl.psum)
@@ -81,7 +81,7 @@ def _scores(queries: Any, keys: Any, bucket: int) -> Any:
     return scores[:, 0 : 1 + bucket]
 
 
-def _weights(scores: Any, bound: Any, count: int, bucket: int) -> Any:
+def softmax_weights(scores: Any, bound: Any, count: int, bucket: int) -> Any:
     """exp(score - largest) up to column `bound`, zero beyond, [n, 1 + bucket].
 
     The mask and the largest score are one instruction; on trn3 so are the shift and the exponential.

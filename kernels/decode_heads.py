@@ -85,12 +85,12 @@ def project(weights: Any, column: Any, heads: int) -> Any:
 
 
 def eps_of_heads(total: Any, eps: float, width: int) -> Any:
-    """eps times (mean square + eps) [128, 1] for a token's sum of squares: what eps is in the q/k norm.
+    """eps times (mean square + eps), in the shape of sums of squares [128, n]: what eps is in the q/k norm.
 
     The projection is of the column before 1 / rms. In the q/k norm that factor cancels if eps is divided by
     its square.
     """
-    small = nl.ndarray((P, 1), dtype=nl.float32, buffer=nl.sbuf)
+    small = nl.ndarray(total.shape, dtype=nl.float32, buffer=nl.sbuf)
     nisa.tensor_scalar(
         dst=small,
         data=total,

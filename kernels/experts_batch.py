@@ -98,7 +98,7 @@ def _listed(table: Any, tokens: int, experts: int, buffers: int, core: int, core
     nisa.tensor_scalar(dst=chosen, data=used, op0=nl.greater, operand0=0.0, engine=nisa.engine.vector)
     step = cores * buffers
     longest = (min(experts, choices) + step - 1) // step * buffers + buffers
-    rank = _ranks(chosen, experts)
+    rank = ranks_of(chosen, experts)
     place = nl.ndarray((experts, longest), dtype=nl.int32, buffer=nl.sbuf)
     nisa.iota(dst=place, pattern=[[cores, longest]], offset=core, channel_multiplier=0)
     picks = nl.ndarray((experts, longest), dtype=nl.float32, buffer=nl.sbuf)
@@ -107,10 +107,10 @@ def _listed(table: Any, tokens: int, experts: int, buffers: int, core: int, core
     nisa.nc_matmul(dst=scales, stationary=by_expert, moving=picks)
     kept = nl.ndarray((tokens, longest), dtype=nl.float32, buffer=nl.sbuf)
     nisa.tensor_copy(dst=kept, src=scales, engine=nisa.engine.scalar)
-    return _owners(picks, experts, longest), kept, _rounds(chosen, experts, step)
+    return owners_of(picks, experts, longest), kept, rounds_of(chosen, experts, step)
 
 
-def _ranks(chosen: Any, experts: int) -> Any:
+def ranks_of(chosen: Any, experts: int) -> Any:
     """[E, 1] fp32: how many chosen experts come before each chosen one; far out for the others."""
     before = nl.ndarray((experts, 1), dtype=nl.float32, buffer=nl.psum)
     nisa.nc_matmul(dst=before, stationary=triangle()[0:experts, 0:experts], moving=chosen)
@@ -129,14 +129,14 @@ def _ranks(chosen: Any, experts: int) -> Any:
     return rank
 
 
-def _owners(picks: Any, experts: int, longest: int) -> Any:
+def owners_of(picks: Any, experts: int, longest: int) -> Any:
     """[1, N] uint32: the expert each column of picks [E, N] names, E where it names none.
 
     A column with its one at expert e sums e - E over the experts; one without sums nothing.
     """
     raw = nl.ndarray((experts, 1), dtype=nl.int32, buffer=nl.sbuf)
     nisa.iota(dst=raw, pattern=[[0, 1]], offset=-experts, channel_multiplier=1)
-    index = nl.ndarray((experts, 1), dtype=nl.float32, buffer=nl.sbuf)
+    index = nl.ndarray((experts, 1), dtype=picks.dtype, buffer=nl.sbuf)
     nisa.tensor_copy(dst=index, src=raw, engine=nisa.engine.vector)
     below = nl.ndarray((1, longest), dtype=nl.float32, buffer=nl.psum)
     nisa.nc_matmul(dst=below, stationary=index, moving=picks)
@@ -145,7 +145,7 @@ def _owners(picks: Any, experts: int, longest: int) -> Any:
     return owners
 
 
-def _rounds(chosen: Any, experts: int, step: int) -> Any:
+def rounds_of(chosen: Any, experts: int, step: int) -> Any:
     """A register of ceil(chosen experts / step), step a power of two."""
     ones = nl.ndarray((experts, 1), dtype=nl.bfloat16, buffer=nl.sbuf)
     nisa.memset(dst=ones, value=1.0)

@@ -149,6 +149,13 @@ def _attention_block(a: Arguments) -> Results:
     return (*_project({"x": attention, "weight": o_proj_from_cores(a["o_proj"])}), k_cache, v_cache)
 
 
+def _attention_block_batch(a: Arguments) -> Results:
+    q, k, v = _norm_qkv({**a, "weight": qkv_from_cores(a["qkv"])})
+    k_cache, v_cache = _kv_update_batch({**a, "k": k, "v": v})
+    (attention,) = _attention_decode_batch({**a, "q": q, "k_cache": k_cache, "v_cache": v_cache})
+    return (*_project({"x": attention, "weight": o_proj_from_cores(a["o_proj"])}), k_cache, v_cache)
+
+
 def _router(a: Arguments) -> Results:
     ids, affinities = choose(probabilities(tensor(a["x"]), tensor(a["weight"])))
     return ids.numpy(), affinities.numpy()
@@ -246,6 +253,7 @@ REFERENCES: Mapping[str, Callable[[Arguments], Results]] = {
     "attention_decode": _attention_decode,
     "attention_decode_cached": _attention_cached,
     "attention_block": _attention_block,
+    "attention_block_batch": _attention_block_batch,
     "kv_update_batch": _kv_update_batch,
     "attention_decode_batch": _attention_decode_batch,
     "o_proj": _project,
@@ -262,6 +270,7 @@ REFERENCES: Mapping[str, Callable[[Arguments], Results]] = {
     "experts_decode_prefetched": _experts_sum,
     "moe_decode": _moe_decode,
     "moe_block": _moe_decode,
+    "moe_block_batch": _moe_decode,
     "moe_block_fp8": _moe_fp8,
     "decode_layer": _decode_layer,
     "aggregate": _aggregate,

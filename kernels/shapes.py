@@ -133,18 +133,25 @@ def angles(shapes: Shapes, first: int, tokens: int) -> tuple[Array, Array]:
     return np.cos(angle).astype(np.float32), np.sin(angle).astype(np.float32)
 
 
-def routing(shapes: Shapes, tokens: int, real: int, seed: int) -> tuple[Array, Array]:
-    """Expert ids [T, 8] uint32 (distinct, best first) and affinities [T, 8] fp32 that sum to one.
+def routing_logits(shapes: Shapes, tokens: int, real: int, seed: int) -> Array:
+    """Router logits [T, E]: expert popularity is log-normal.
 
-    Expert popularity is log-normal. Tokens from `real` on are padding: one repeated token whose routing
-    hardly varies, as in a padded bucket.
+    Tokens from `real` on are padding: one repeated token whose routing hardly varies, as in a padded bucket.
     """
     rng = generator(seed, "routing")
     popularity = rng.normal(0.0, 0.5, shapes.experts)
-    logits = popularity + rng.normal(0.0, 1.5, (tokens, shapes.experts))
+    logits: Array = popularity + rng.normal(0.0, 1.5, (tokens, shapes.experts))
     if real < tokens:
         repeated = popularity + rng.normal(0.0, 1.5, shapes.experts)
         logits[real:] = repeated + rng.normal(0.0, 0.1, (tokens - real, shapes.experts))
+    return logits
+
+
+def routing(shapes: Shapes, tokens: int, real: int, seed: int) -> tuple[Array, Array]:
+    """Expert ids [T, 8] uint32 (distinct, best first) and affinities [T, 8] fp32 that sum to one, of
+    `routing_logits`.
+    """
+    logits = routing_logits(shapes, tokens, real, seed)
     ids = np.argsort(-logits, axis=1, kind="stable")[:, :TOP_K]
     best = np.exp(np.take_along_axis(logits, ids, axis=1))
     affinities = best / best.sum(axis=1, keepdims=True)

@@ -86,6 +86,8 @@ EXPERTS = (Parameter("pieces", (1, 2, 4, 8), 2, "transfers of an expert's gate a
 
 LISTED = (Parameter("buffers", (2, 4), 4, "experts in flight, and in a round of the loop"), QUEUES)
 
+QKV_PIECES = Parameter("pieces", (1, 2, 4), 4, "transfers of each half of the QKV weight")
+
 PROJECTION = (Parameter("pieces", (1, 2, 4, 8), 4, "transfers of the weight"), QUEUES)
 
 HEAD_PARAMETERS = (
@@ -173,8 +175,18 @@ VARIANTS: tuple[Variant, ...] = (
         ("input_norm", "qkv", "qk_norm_rope", "kv_update", "attention_decode", "o_proj"),
         "From the residual to what attention adds to it; both projections' weights arrive meanwhile.",
         ("decode",),
-        parameters=(Parameter("pieces", (1, 2, 4), 4, "transfers of each half of the QKV weight"), QUEUES),
-        several="batched",
+        parameters=(QKV_PIECES, QUEUES),
+        several="block_batch",
+    ),
+    Variant(
+        "attention_decode",
+        "block_batch",
+        "kernels.attention_block_batch",
+        "attention_block_batch",
+        ("input_norm", "qkv", "qk_norm_rope", "kv_update", "attention_decode", "o_proj"),
+        "`block` for several sequences: four share a tile of scores, and all share the weights' transfers.",
+        ("decode",),
+        parameters=(QKV_PIECES, QUEUES),
     ),
     Variant(
         "attention_decode",
@@ -312,8 +324,18 @@ VARIANTS: tuple[Variant, ...] = (
         ("post_norm", "router", "experts_decode", "aggregate"),
         "From the residual to what the experts add: weights stationary, half of the columns a core.",
         ("decode",),
-        several="batched",
+        several="block_batch",
         parameters=(QUEUES, replace(QUEUES, name="down_queues")),
+    ),
+    Variant(
+        "experts_decode",
+        "block_batch",
+        "kernels.moe_block_batch",
+        "moe_block_batch",
+        ("post_norm", "router", "group_tokens", "experts_decode", "aggregate"),
+        "Norm, routing, listing and experts for several sequences: a listed expert's weights are stationary.",
+        ("decode",),
+        parameters=(QUEUES,),
     ),
     Variant(
         "experts_decode",

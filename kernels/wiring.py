@@ -30,6 +30,11 @@ WIRING: Mapping[tuple[str, str], tuple[str, str]] = {
         "o_proj=o_proj_by_core eps bucket",
         "added k_cache v_cache",
     ),
+    ("attention_decode", "attention_block_batch"): (
+        "x=hidden norm_weight=input_norm qkv=qkv_by_core q_weight k_weight cos sin k_cache v_cache position "
+        "o_proj=o_proj_by_core eps bucket",
+        "added k_cache v_cache",
+    ),
     ("o_proj", "o_proj"): ("x=attention weight=o_proj", "added"),
     ("o_proj", "o_proj_interleaved"): ("x=attention weight=o_proj", "added"),
     ("o_proj", "o_proj_rows"): ("x=attention weight=o_proj", "added"),
@@ -65,6 +70,10 @@ WIRING: Mapping[tuple[str, str], tuple[str, str]] = {
         "added",
     ),
     ("experts_decode", "moe_block"): (
+        "x=hidden norm_weight=post_norm router_weight=router gate_up down eps",
+        "added",
+    ),
+    ("experts_decode", "moe_block_batch"): (
         "x=hidden norm_weight=post_norm router_weight=router gate_up down eps",
         "added",
     ),
