@@ -11,6 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 import app
 from analysis.compare import compare
+from analysis.floors import floors
 from analysis.rank import rank
 from analysis.score import points
 from analysis.stalls import stalls
@@ -217,6 +218,15 @@ def test_rewrite_next_answers_with_the_three_kernels_worth_most(filled: Store, o
     assert "not a kernel" in test.dataframe[0].value["variant"].tolist()
     assert ">Held up by moving the bytes 30%" in said
     assert "&lt;span" not in said
+
+
+def test_rewrite_next_holds_every_slot_beside_its_floor(filled: Store, opened: Open) -> None:
+    run = filled.runs()[0]
+    rows = floors(run, query.facts(run.target))
+    shown = opened(filled.path, "rewrite").dataframe[1].value
+    assert shown["slot"].tolist() == [each.slot for each in rows]
+    assert shown["time"].tolist() == [each.time.value / 1e3 for each in rows]
+    assert shown["provenance"].tolist() == [each.time.provenance.label for each in rows]
 
 
 def test_a_run_whose_accuracy_failed_has_nothing_to_rank(store: Store, opened: Open) -> None:

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 import streamlit as st
 
 from analysis.estimate import part
+from analysis.floors import by_phase, floors
 from analysis.rank import Opportunity, Ranking
 from analysis.roofline import bounds, roofline_point
 from analysis.score import FORMULAS
+from app import floors as floor_table
 from app import opportunities, pieces, query, selection, style, words
 from app.charts.roofline import Bubble, roofline
 from app.selection import View
@@ -63,6 +65,21 @@ def whole(ranking: Ranking) -> None:
             pieces.show(pieces.table([("slot", ""), ("rule", ""), ("why not", "")], rows, left=3))
 
 
+def against_floors(view: View) -> None:
+    """Every slot beside its floor, also those too small to rank."""
+    rows = floors(view.run, query.facts(view.run.target))
+    with st.expander("Every slot beside its floor"):
+        st.dataframe(
+            floor_table.frame(rows),
+            column_config=floor_table.columns(),
+            hide_index=True,
+            placeholder=words.MISSING,
+            key="floors",
+            alt="Time, floor and gap of every slot",
+        )
+        st.caption(" ".join(floor_table.sentence(each) for each in by_phase(view.run, rows)))
+
+
 def bubbles(view: View) -> list[Bubble]:
     """Every profiled launch of the run on the roofline."""
     machine = query.facts(view.run.target)
@@ -109,5 +126,6 @@ with first:
 left, right = then.columns([3, 2], gap="medium")
 with left:
     whole(ranking)
+    against_floors(view)
 with right:
     ceilings(view)
