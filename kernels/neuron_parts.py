@@ -76,6 +76,7 @@ class RankShare(BaseParallelLinear):  # type: ignore[misc]
 
     def __init__(self, name: str, shape: tuple[int, ...], dtype: torch.dtype, ranks: int) -> None:
         super().__init__()
-        share = nn.Parameter(torch.empty(shape, dtype=dtype), requires_grad=False)
+        self.register_parameter(name, nn.Parameter(torch.empty(shape, dtype=dtype), requires_grad=False))
+        # after it is registered, which makes another of it where NxD builds on the meta device
+        share = getattr(self, name)
         set_tensor_model_parallel_attributes(share, is_parallel=True, dim=0, stride=1, num_partitions=ranks)
-        self.register_parameter(name, share)

@@ -14,59 +14,14 @@ from __future__ import annotations
 
 import copy
 import sys
-from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from executed import Executed, launched
 from plug_in_on_nxd_source import EXPERTS, LAYERS, VOCABULARY, build, configuration, stand_in
 
 PROMPT, BUCKET = 20, 128
-launched: Counter[str] = Counter()
-
-
-def as_array(value: Any) -> Any:
-    """A torch tensor as NumPy, bf16 included; anything else as it is."""
-    import ml_dtypes
-    import torch
-
-    if not isinstance(value, torch.Tensor):
-        return value
-    if value.dtype == torch.bfloat16:
-        return value.detach().contiguous().view(torch.int16).numpy().view(ml_dtypes.bfloat16)
-    return value.detach().contiguous().numpy()
-
-
-def as_tensor(value: Any) -> Any:
-    """The reverse of `as_array`."""
-    import torch
-
-    plain = np.ascontiguousarray(value)
-    if plain.dtype.name == "bfloat16":
-        return torch.from_numpy(plain.view(np.int16).copy()).view(torch.bfloat16)
-    return torch.from_numpy(plain.copy())
-
-
-class Executed:
-    """A kernel that runs on NumPy where a device would run it."""
-
-    def __init__(self, kernel: Any) -> None:
-        self.kernel = kernel
-
-    def __getitem__(self, cores: int) -> Callable[..., Any]:
-        """Launch on this many cores."""
-        from simulator.api import KernelRef
-        from simulator.nki.execute import execute
-
-        def run(**given: Any) -> Any:
-            launched[f"{self.kernel.slot}={self.kernel.name}"] += 1
-            made = {name: as_array(value) for name, value in given.items()}
-            place = KernelRef(self.kernel.function, module=self.kernel.module)
-            results = tuple(map(as_tensor, execute(place, made, target="trn3", lnc=cores).results))
-            return results[0] if len(results) == 1 else results
-
-        return run
 
 
 def checkpoint_of(reference: Any) -> dict[str, Any]:

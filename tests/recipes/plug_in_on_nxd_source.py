@@ -8,6 +8,8 @@ neuronxcc, nki, nkilib, and object storage clients). Prints a line a step; exits
 
 from __future__ import annotations
 
+import enum
+import importlib
 import importlib.abc
 import importlib.machinery
 import importlib.metadata
@@ -33,6 +35,11 @@ STOOD_IN = frozenset(
         "tenacity",
     ]
 )
+OTHER_MODELS = tuple(
+    f"neuronx_distributed_inference.{name}"
+    for name in ("models.mllama", "models.llama4", "models.pixtral", "utils.constants")
+)
+"""Of NxD Inference itself: other models, and their list, which need image libraries and another transformers."""
 LAYERS, HIDDEN, HEADS, EXPERTS, INNER, VOCABULARY = 2, 256, 4, 16, 64, 512
 
 
@@ -62,7 +69,7 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def find_spec(
         self, fullname: str, path: Any, target: Any = None
     ) -> importlib.machinery.ModuleSpec | None:
-        if fullname.partition(".")[0] in STOOD_IN:
+        if fullname.partition(".")[0] in STOOD_IN or fullname.startswith(OTHER_MODELS):
             return importlib.machinery.ModuleSpec(fullname, self, is_package=True)
         return None
 
@@ -87,6 +94,8 @@ def stand_in(clones: list[Path]) -> None:
     import torch_neuronx.utils
     import transformers.generation
 
+    strategies = importlib.import_module("nkilib.core.moe.moe_cte.moe_cte_utils")
+    strategies.BlockShardStrategy = enum.Enum("BlockShardStrategy", ["HI_LO", "PING_PONG"])
     torch_neuronx.utils.get_platform_target = lambda *_: "trn3"
     torch.classes.__dict__["neuron"] = AnyClass()
     tracer = types.ModuleType("transformers.utils.fx")
@@ -94,7 +103,7 @@ def stand_in(clones: list[Path]) -> None:
     sys.modules.setdefault("transformers.utils.fx", tracer)
     for name in ("SampleDecoderOnlyOutput", "SampleEncoderDecoderOutput"):
         if not hasattr(transformers.generation, name):
-            setattr(transformers.generation, name, type(name, (), {}))
+            setattr(transformers.generation, name, transformers.generation.GenerateDecoderOnlyOutput)
 
 
 def checkpoint() -> dict[str, Any]:
