@@ -324,3 +324,7 @@ def test_a_file_one_may_not_read_is_said(filled: Store) -> None:
 def test_a_profile_table_that_does_not_exist_is_refused_by_name(filled: Store) -> None:
     with pytest.raises(StoreError, match="no profile table"):
         filled.table("x", "run; DROP TABLE run")
+
+
+def test_migrations_are_numbered_one_after_the_other() -> None:
+    assert [number for number, _ in migrate.migrations()] == list(range(1, migrate.newest() + 1))
