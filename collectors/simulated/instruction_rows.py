@@ -181,9 +181,10 @@ def _flow(trace: Trace, shown: Timeline) -> pa.Table:
     before, after, tables, kinds, gaps = [], [], [], [], []
     moved = {(t.core, t.instruction): t.end_ns for t in shown.transfers}
     for core, instructions in enumerate(trace.cores):
-        for index, cause in enumerate(shown.critical[core]):
-            if cause is None:
+        for index, (on, waited_for) in enumerate(shown.critical[core].tolist()):
+            if on < 0:
                 continue
+            cause = on, waited_for
             done = moved.get(cause)
             waited_for_engine = cause[0] == core and (
                 trace.cores[core][cause[1]].engine == instructions[index].engine

@@ -16,8 +16,8 @@ from heapq import heapify, heappop, heappush
 from simulator.compiler.renumbered import renumbered
 from simulator.machine.facts import OnChip, machine
 from simulator.nki.capacity import peak_of, uses_of
-from simulator.timeline.boxes import find_boxes
-from simulator.timeline.capacity import Placement
+from simulator.timeline.boxes import columns, find_boxes
+from simulator.timeline.capacity import anywhere
 from simulator.timeline.dependencies import find_edges
 from simulator.trace import Instruction, Tensor, Trace
 
@@ -36,8 +36,9 @@ def joined_iterations(trace: Trace) -> Trace:
 def _core(core: list[Instruction], tensors: Sequence[Tensor], onchip: OnChip) -> list[Instruction]:
     if not any(_small(instruction) for instruction in core):
         return core
-    edges = find_edges(core, find_boxes(core, tensors), Placement())
-    before = [waits | orders for waits, orders in zip(edges.waits, edges.orders, strict=True)]
+    there = columns(tensors)
+    edges = find_edges(core, find_boxes(core, there), anywhere(there))
+    before = [waits | orders for waits, orders in zip(edges.waits.sets(), edges.orders.sets(), strict=True)]
     room = int(onchip.sbuf_partition_bytes)
     while room > 0:
         groups = _groups(core, tensors, _Room(room, int(onchip.psum_banks), int(onchip.psum_bank_bytes)))

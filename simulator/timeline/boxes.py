@@ -9,108 +9,146 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import count
+from functools import partial
+from itertools import chain, count
 
-from simulator.trace import ENGINES, Instruction, Region, Tensor
+import numpy as np
 
-LANES: dict[str, int] = {name: number for number, name in enumerate(ENGINES)}
-TRANSFER_LANE = len(ENGINES)
-Place = tuple[int, int, int, int]
+from simulator.timeline.compiled import entry
+from simulator.timeline.lists import Array, Lists, buffers, from_flat, grouped
+from simulator.timeline.state import ENGINE, LANES, MEMORIES
+from simulator.trace import Instruction, Region, Tensor
+
+TRANSFER_LANE = LANES
+"""What all transfers run on, as far as dependencies are concerned: they complete in no order."""
+
+
+@dataclass(slots=True)
+class Tensors:
+    """A trace's tensors as columns. `memory` is by `MEMORIES`; `row` and `byte` are an author's address, 0
+    where `placed` says that there is none.
+    """
+
+    memory: Array
+    bytes_per_row: Array
+    placed: Array
+    row: Array
+    byte: Array
 
 
 @dataclass(slots=True)
 class Boxes:
     """The distinct regions a core touches, numbered in the order of first use.
 
-    `reads[i]` and `writes[i]` are box numbers of instruction i; `tensor[b]` is the tensor a box belongs to.
-    `first[b]` is the instruction that first uses b; `last[lane][b]` the last on an engine or by transfer, or
-    -1. `overlaps[b]` are the boxes that share bytes with b, b first; `covers[b]` those of them inside b. For
-    memory this core never writes there are none: nothing can wait for it.
+    `reads` and `writes` are lists of box numbers by instruction; `regions[b]` is a `Region` as five numbers.
+    `lane[i]` is the engine instruction i runs on, or `TRANSFER_LANE`. `overlaps` are, by box, the boxes that
+    share bytes with it, itself first; `covers` those of them inside it. For memory this core never writes
+    there are none: nothing can wait for it.
     """
 
-    reads: list[list[int]]
-    writes: list[list[int]]
-    tensor: list[int]
-    first: list[int]
-    last: list[list[int]]
-    overlaps: list[Sequence[int]]
-    covers: list[Sequence[int]]
+    reads: Lists
+    writes: Lists
+    lane: Array
+    regions: Array
+    overlaps: Lists
+    covers: Lists
 
 
-def find_boxes(instructions: Sequence[Instruction], tensors: Sequence[Tensor]) -> Boxes:
+def columns(tensors: Sequence[Tensor]) -> Tensors:
+    """The tensors of a trace as columns."""
+    addresses = [tensor.address or (0, 0) for tensor in tensors]
+    return Tensors(
+        memory=np.array([MEMORIES[tensor.memory] for tensor in tensors], dtype=np.int64),
+        bytes_per_row=np.array([tensor.bytes_per_row for tensor in tensors], dtype=np.int64),
+        placed=np.array([tensor.address is not None for tensor in tensors], dtype=np.bool_),
+        row=np.array([row for row, _ in addresses], dtype=np.int64),
+        byte=np.array([byte for _, byte in addresses], dtype=np.int64),
+    )
+
+
+def find_boxes(instructions: Sequence[Instruction], tensors: Tensors) -> Boxes:
     """Number the regions of one core's instructions and find out which overlap."""
     numbers: defaultdict[Region, int] = defaultdict(count().__next__)
-    reads: list[list[int]] = []
-    writes: list[list[int]] = []
-    first: list[int] = []
-    for index, instruction in enumerate(instructions):
-        reads.append([numbers[r] for r in instruction.reads])
-        writes.append([numbers[r] for r in instruction.writes])
-        if len(numbers) != len(first):
-            first.extend([index] * (len(numbers) - len(first)))
-    regions = list(numbers)
-    boxes = Boxes(reads, writes, [r[0] for r in regions], first, [], [], [])
-    boxes.last = _last_uses(instructions, boxes)
-    _find_overlaps(boxes, regions, tensors)
-    return boxes
+    uses = [regions for i in instructions for regions in (i.reads, i.writes)]
+    flat = list(map(numbers.__getitem__, chain.from_iterable(uses)))
+    both = from_flat(map(len, uses), flat)
+    lengths = np.diff(both.first)
+    read = np.repeat(np.arange(len(uses)) % 2 == 0, lengths)
+    reads, writes = (
+        Lists(np.concatenate(([0], np.cumsum(lengths[way::2]))), both.items[read == (way == 0)])
+        for way in (0, 1)
+    )
+    lane = [ENGINE[i.operation.engine] if i.transfer is None else TRANSFER_LANE for i in instructions]
+    cells = np.fromiter(chain.from_iterable(numbers), dtype=np.int64, count=5 * len(numbers))
+    regions = cells.reshape(-1, 5)
+    overlaps, covers = _overlaps(regions, writes.items, tensors)
+    return Boxes(reads, writes, np.array(lane, dtype=np.int64), regions, overlaps, covers)
 
 
-def _last_uses(instructions: Sequence[Instruction], boxes: Boxes) -> list[list[int]]:
-    last = [[-1] * len(boxes.tensor) for _ in range(TRANSFER_LANE + 1)]
-    for index, instruction in enumerate(instructions):
-        mine = last[LANES[instruction.engine] if instruction.transfer is None else TRANSFER_LANE]
-        for box in boxes.reads[index]:
-            mine[box] = index
-        for box in boxes.writes[index]:
-            mine[box] = index
-    return last
+def _overlaps(regions: Array, written: Array, tensors: Tensors) -> tuple[Lists, Lists]:
+    """Overlapping and covered boxes, by sweeping each space over the axis that tells its boxes apart best."""
+    tensor = regions[:, 0]
+    spaces = len(tensors.memory) + len(MEMORIES)
+    shared = len(tensors.memory) + tensors.memory[tensor]
+    space = np.where(tensors.placed[tensor], shared, tensor)
+    is_written = np.zeros(spaces, dtype=np.bool_)
+    is_written[space[written]] = True
+    rows = regions[:, 1:3] + tensors.row[tensor, None]
+    bytes_ = regions[:, 3:5] + tensors.byte[tensor, None]
+    by_rows = (_distinct(space, rows[:, 0], spaces) > _distinct(space, bytes_[:, 0], spaces))[space, None]
+    along, across = np.where(by_rows, rows, bytes_), np.where(by_rows, bytes_, rows)
+    order = np.lexsort((along[:, 0], space))
+    order = order[is_written[space[order]]]
+    along, across = along[order], across[order]
+    alive = np.empty(len(order), dtype=np.int64)
+    a, b = buffers(len(order), partial(pairs, space[order], along, across, alive))
+    first, second = np.concatenate((a, b)), np.concatenate((b, a))
+    inside = _contains(along, first, second) & _contains(across, first, second)
+    overlaps, covers = (
+        grouped(
+            np.concatenate((order, order[first[chosen]])),
+            np.concatenate((order, order[second[chosen]])),
+            len(regions),
+        )
+        for chosen in (slice(None), inside)
+    )
+    return overlaps, covers
 
 
-def _space(tensor: Tensor) -> int | str:
-    return tensor.id if tensor.address is None else tensor.memory
+def _distinct(space: Array, values: Array, spaces: int) -> Array:
+    """How many distinct values there are in each space."""
+    order = np.lexsort((values, space))
+    space, values = space[order], values[order]
+    new = np.ones(len(order), dtype=np.bool_)
+    new[1:] = (space[1:] != space[:-1]) | (values[1:] != values[:-1])
+    return np.bincount(space[new], minlength=spaces)
 
 
-def _placed(region: Region, tensor: Tensor) -> Place:
-    row, byte = tensor.address or (0, 0)
-    return region.row0 + row, region.row1 + row, region.byte0 + byte, region.byte1 + byte
+def _contains(spans: Array, first: Array, second: Array) -> Array:
+    inside: Array = (spans[first, 0] <= spans[second, 0]) & (spans[first, 1] >= spans[second, 1])
+    return inside
 
 
-def _find_overlaps(boxes: Boxes, regions: list[Region], tensors: Sequence[Tensor]) -> None:
-    spaces = [_space(tensor) for tensor in tensors]
-    written = {spaces[boxes.tensor[box]] for found in boxes.writes for box in found}
-    members: defaultdict[int | str, list[int]] = defaultdict(list)
-    for number, tensor in enumerate(boxes.tensor):
-        members[spaces[tensor]].append(number)
-    alone: list[Sequence[int]] = [(number,) for number in range(len(regions))]
-    boxes.overlaps, boxes.covers = alone, list(alone)
-    for space, group in members.items():
-        if space not in written:
-            for number in group:
-                boxes.overlaps[number] = ()
-        elif len(group) > 1:
-            _sweep(boxes, group, [_placed(regions[m], tensors[regions[m].tensor]) for m in group])
+@entry
+def pairs(space: Array, along: Array, across: Array, alive: Array, first: Array, second: Array) -> int:
+    """Put every two boxes that overlap into `first` and `second` while there is room; returns how many pairs.
 
-
-def _sweep(boxes: Boxes, members: list[int], places: list[Place]) -> None:
-    """Find overlapping pairs by sweeping over the axis that tells the boxes apart best."""
-    rows, columns = {p[0] for p in places}, {p[2] for p in places}
-    low, high = (2, 3) if len(columns) >= len(rows) else (0, 1)
-    overlaps: list[list[int]] = [[m] for m in members]
-    covers: list[list[int]] = [[m] for m in members]
-    alive: list[int] = []
-    for b in sorted(range(len(members)), key=lambda m: places[m][low]):
-        p0, p1, p2, p3 = place = places[b]
-        start = place[low]
-        alive = [a for a in alive if places[a][high] > start]
-        for a in alive:
-            q0, q1, q2, q3 = places[a]
-            if p0 < q1 and q0 < p1 and p2 < q3 and q2 < p3:
-                overlaps[a].append(members[b])
-                overlaps[b].append(members[a])
-                if p0 <= q0 and p1 >= q1 and p2 <= q2 and p3 >= q3:
-                    covers[b].append(members[a])
-                if q0 <= p0 and q1 >= p1 and q2 <= p2 and q3 >= p3:
-                    covers[a].append(members[b])
-        alive.append(b)
-    for m, found, inside in zip(members, overlaps, covers, strict=True):
-        boxes.overlaps[m], boxes.covers[m] = found, inside
+    Box k spans `along[k]` by `across[k]`; boxes are sorted by space and `along[:, 0]`. `alive` is to work in.
+    """
+    found = living = 0
+    for b in range(len(space)):
+        kept = 0
+        for k in range(living):
+            a = alive[k]
+            if space[a] != space[b] or along[a, 1] <= along[b, 0]:
+                continue
+            alive[kept] = a
+            kept += 1
+            meet = across[a, 0] < across[b, 1] and across[b, 0] < across[a, 1]
+            if meet and along[a, 0] < along[b, 1]:
+                if found < len(first):
+                    first[found], second[found] = a, b
+                found += 1
+        alive[kept] = b
+        living = kept + 1
+    return found

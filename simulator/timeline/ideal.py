@@ -12,13 +12,16 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from simulator.costs.cost import Cost
-from simulator.costs.dma import Movement
-from simulator.costs.sequencer import COLLECTIVES
-from simulator.timeline.plan import Plan
-from simulator.timeline.schedule import schedule
+import numpy as np
 
-NOTHING = Cost(0.0, 0.0)
+from simulator.timeline.lists import Array
+from simulator.timeline.plan import Plan
+from simulator.timeline.schedule import duration, ended
+from simulator.timeline.state import ENGINE, LANES
+from simulator.trace import Engine
+
+Change = Callable[[Array, Array], None]
+"""Idealises a resource in place, in a plan's records of instructions and of transfers."""
 
 
 def ideal_ns(plan: Plan, duration_ns: float) -> dict[str, float]:
@@ -28,62 +31,73 @@ def ideal_ns(plan: Plan, duration_ns: float) -> dict[str, float]:
     resource costs nothing.
     """
     return {
-        name: min(duration_ns, schedule(plan.trace, "list", change(plan)).duration_ns)
-        for name, change in RESOURCES.items()
+        name: min(duration_ns, _duration(plan, change, duration_ns)) for name, change in RESOURCES.items()
     }
 
 
-def _engine(name: str, plan: Plan) -> Plan:
+def _duration(plan: Plan, change: Change, otherwise_ns: float) -> float:
+    """The duration after a change, `otherwise_ns` where it changes nothing."""
+    instructions, transfers = plan.instructions.copy(), plan.transfers.copy()
+    change(instructions, transfers)
+    if np.array_equal(instructions, plan.instructions) and np.array_equal(transfers, plan.transfers):
+        return otherwise_ns
+    return duration(ended(replace(plan, instructions=instructions, transfers=transfers), "list"))
+
+
+def _engine(name: Engine, instructions: Array, transfers: Array) -> None:
     """The engine computes in no time; what it triggers and sends to other ranks is not its work."""
-    cost = [
-        NOTHING if i.engine == name and moved is None and i.call not in COLLECTIVES else was
-        for i, moved, was in zip(plan.instructions, plan.movement, plan.cost, strict=True)
-    ]
-    return replace(plan, cost=cost)
+    del transfers
+    own = (instructions["lane"] % LANES == ENGINE[name]) & (instructions["transfer"] < 0)
+    _take_no_time(instructions, own & ~instructions["collective"])
 
 
-def _collectives(plan: Plan) -> Plan:
-    cost = [
-        NOTHING if i.call in COLLECTIVES else was for i, was in zip(plan.instructions, plan.cost, strict=True)
-    ]
-    return replace(plan, cost=cost)
+def _collectives(instructions: Array, transfers: Array) -> None:
+    del transfers
+    _take_no_time(instructions, instructions["collective"])
 
 
-def _transfers(change: Callable[[Movement], Movement], plan: Plan) -> Plan:
-    return replace(plan, movement=[None if moved is None else change(moved) for moved in plan.movement])
+def _take_no_time(instructions: Array, chosen: Array) -> None:
+    for name in ("issue_ns", "latency_ns", "load_ns", "table", "exclusive"):
+        instructions[name][chosen] = 0
 
 
-def _moved_at_once(moved: Movement) -> Movement:
-    return moved._replace(work_ns=0.0, hbm_bytes=0)
+def _moved_at_once(instructions: Array, transfers: Array) -> None:
+    del instructions
+    transfers["work_ns"], transfers["hbm_bytes"] = 0.0, 0
 
 
-def _without_latency(moved: Movement) -> Movement:
-    return moved._replace(latency_ns=_issuing(moved), tail_ns=0.0)
+def _without_latency(instructions: Array, transfers: Array) -> None:
+    del instructions
+    transfers["latency_ns"], transfers["tail_ns"] = _issuing(transfers), 0.0
 
 
-def _issued_at_once(moved: Movement) -> Movement:
-    left = moved.latency_ns - _issuing(moved)
-    return moved._replace(prepare_ns=0.0, issue_ns=0.0, printed_ns=0.0, latency_ns=left)
+def _issued_at_once(instructions: Array, transfers: Array) -> None:
+    """Only what remains of the latency when the triggering engine's part of it is gone."""
+    del instructions
+    transfers["latency_ns"] -= _issuing(transfers)
+    for name in ("prepare_ns", "issue_ns", "printed_ns"):
+        transfers[name] = 0.0
 
 
-def _issuing(moved: Movement) -> float:
+def _issuing(transfers: Array) -> Array:
     """The part of the latency in which the triggering engine is at work."""
-    return min(moved.issue_ns, moved.latency_ns)
+    least: Array = np.minimum(transfers["issue_ns"], transfers["latency_ns"])
+    return least
 
 
-def _without_semaphores(plan: Plan) -> Plan:
-    none = [0.0] * len(plan.semaphore_ns)
-    return replace(plan, semaphore_ns=none, transfer_ns=none)
+def _without_semaphores(instructions: Array, transfers: Array) -> None:
+    del transfers
+    instructions["semaphore_ns"] = instructions["transfer_ns"] = 0.0
 
 
-RESOURCES: dict[str, Callable[[Plan], Plan]] = {
+RESOURCES: dict[str, Change] = {
     "tensor": partial(_engine, "tensor"),
     "vector": partial(_engine, "vector"),
     "scalar": partial(_engine, "scalar"),
     "gpsimd": partial(_engine, "gpsimd"),
-    "dma_rate": partial(_transfers, _moved_at_once),
-    "dma_latency": partial(_transfers, _without_latency),
-    "dma_issue": partial(_transfers, _issued_at_once),
+    "dma_rate": _moved_at_once,
+    "dma_latency": _without_latency,
+    "dma_issue": _issued_at_once,
     "semaphores": _without_semaphores,
     "collectives": _collectives,
 }

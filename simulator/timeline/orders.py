@@ -1,217 +1,153 @@
-"""The two rules by which an engine takes its next instruction: as written, and list-scheduled."""
+"""The two rules by which an engine takes its next instruction: as written, and list-scheduled.
+
+As written, every engine takes its instructions in program order. List-scheduled, it takes, of the
+instructions ready for it, the one with the longest way to the end of the kernel. What the compiler may
+reorder: independent instructions within a window of the engine's program, never across an instruction marked
+`no_reorder`.
+"""
 
 from __future__ import annotations
 
-from heapq import heappop, heappush
+from typing import Any
 
-from simulator.timeline.clock import Clock
-from simulator.timeline.plan import Plan
-from simulator.trace import FIRST_DIALECT
-
-_NEVER = float("inf")
-WINDOW = {"nki": 512, FIRST_DIALECT: 16}
-"""How far ahead of its oldest waiting instruction the list scheduler looks on an engine, by dialect.
-
-Assumed for the current one. For the first dialect it is fitted, among powers of two, to the public times of
-the attention and MLP kernels of allenkchau/trainium-kernel-fusion.
-"""
+from simulator.timeline.compiled import part
+from simulator.timeline.heap import pop, push
+from simulator.timeline.state import NEVER, State
 
 
-class AsWritten(Clock):
-    """Every engine takes its instructions in program order."""
+@part
+def open_windows(s: State) -> None:
+    """Wake the engines whose first instruction waits for nothing."""
+    for lane in range(len(s.lanes)):
+        if s.clock[0].listed:
+            _widen(s, lane)
+        else:
+            _wake(s, lane)
 
-    def __init__(self, plan: Plan) -> None:
-        super().__init__(plan)
-        self._programs = programs(plan, len(self.free))
-        self._next = [0] * len(self.free)
 
-    def begin(self) -> None:
-        """Wake the engines whose first instruction waits for nothing."""
-        for lane in range(len(self.free)):
-            self._wake(lane)
+@part
+def choose(s: State, now: float, lane: int) -> Any:
+    """The instruction an engine takes now, or -1 when it must wait, its alarm being set."""
+    engine = s.lanes[lane]
+    if not s.clock[0].listed:
+        return s.instructions[engine.oldest].at_place
+    if engine.free_ns > now:
+        set_alarm(s, lane, engine.free_ns)
+        return -1
+    pending, available = engine.pending, engine.available
+    pending_ns, available_ns = engine.pending_ns, engine.available_ns
+    while engine.pendings and pending_ns[0] <= now:
+        g = pending[0]
+        engine.pendings = pop(pending_ns, pending, engine.pendings)
+        engine.availables = push(available_ns, available, engine.availables, -s.instructions[g].way_ns, g)
+    if engine.availables:
+        g = available[0]
+        engine.availables = pop(available_ns, available, engine.availables)
+        return g
+    if engine.pendings:
+        set_alarm(s, lane, pending_ns[0])
+    return -1
 
-    def decide(self, now: float, lane: int) -> None:
-        """Start the engine's next instructions while nothing else happens before them."""
-        program, events = self._programs[lane], self.events
-        while True:
-            position = self._next[lane]
-            again = self.try_start(now, program[position])
-            if again != now:
+
+@part
+def put_back(s: State, now: float, g: int, again: float) -> None:
+    """Instruction g, chosen, cannot start before `again` (`NEVER`: its partner will start it)."""
+    lane = s.instructions[g].lane
+    if s.clock[0].listed and again < NEVER:
+        engine = s.lanes[lane]
+        engine.pendings = push(engine.pending_ns, engine.pending, engine.pendings, again, g)
+        again = now if engine.availables else engine.pending_ns[0]
+    set_alarm(s, lane, again)
+
+
+@part
+def started(s: State, g: int) -> None:
+    """Move on after instruction g."""
+    lane = s.instructions[g].lane
+    engine = s.lanes[lane]
+    if not s.clock[0].listed:
+        engine.oldest += 1
+        _wake(s, lane)
+        return
+    before = engine.oldest
+    while engine.oldest < engine.end:
+        if s.instructions[s.instructions[engine.oldest].at_place].start_ns < 0.0:
+            break
+        engine.oldest += 1
+    if engine.oldest != before:
+        _widen(s, lane)
+    if engine.availables:
+        set_alarm(s, lane, engine.free_ns)
+    elif engine.pendings:
+        set_alarm(s, lane, max(engine.pending_ns[0], engine.free_ns))
+
+
+@part
+def met(s: State, g: int) -> None:
+    """Something g waits for has come: it is released when that was the last."""
+    s.instructions[g].left -= 1
+    if s.instructions[g].left == 0:
+        _released(s, g)
+
+
+@part
+def set_alarm(s: State, lane: int, time: float) -> None:
+    """Let the engine look for an instruction at `time`, or before."""
+    s.lanes[lane].alarm_ns = min(s.lanes[lane].alarm_ns, time)
+
+
+@part
+def _released(s: State, g: int) -> None:
+    """Instruction g waits for nothing but its engine, whose turn or window may not have reached it."""
+    instruction = s.instructions[g]
+    lane = instruction.lane
+    engine = s.lanes[lane]
+    if not s.clock[0].listed:
+        if instruction.place == engine.oldest and instruction.start_ns < 0.0:
+            set_alarm(s, lane, max(instruction.ready_ns, engine.free_ns))
+    elif instruction.place < engine.reach:
+        engine.pendings = push(engine.pending_ns, engine.pending, engine.pendings, instruction.ready_ns, g)
+        set_alarm(s, lane, max(instruction.ready_ns, engine.free_ns))
+
+
+@part
+def _wake(s: State, lane: int) -> None:
+    engine = s.lanes[lane]
+    if engine.oldest < engine.end:
+        g = s.instructions[engine.oldest].at_place
+        if s.instructions[g].left == 0:
+            _released(s, g)
+
+
+@part
+def _widen(s: State, lane: int) -> None:
+    """Let the window reach on: to its width, or to the next fence, or past a fence that is the oldest."""
+    engine = s.lanes[lane]
+    limit = min(engine.end, engine.oldest + s.clock[0].window)
+    while engine.reach < limit:
+        g = s.instructions[engine.reach].at_place
+        if engine.reach > engine.oldest:
+            before = s.instructions[engine.reach - 1].at_place
+            if s.instructions[g].fence or s.instructions[before].fence:
                 break
-            self._next[lane] = position = position + 1
-            if position == len(program) or self.left[program[position]]:
-                return
-            ready, free = self.ready[program[position]], self.free[lane]
-            again = ready if ready > free else free
-            if events and events[0][0] < again:
-                break
-            now = again
-        if again < _NEVER:
-            heappush(events, (again, lane))
-
-    def released(self, g: int) -> None:
-        """Wake the engine when g is its next instruction."""
-        lane = self._lane[g]
-        position = self._next[lane]
-        if self._programs[lane][position] == g and self.start[g] < 0:
-            heappush(self.events, (max(self.ready[g], self.free[lane]), lane))
-
-    def started(self, g: int) -> None:
-        """Move on after an exchange."""
-        lane = self._lane[g]
-        self._next[lane] += 1
-        self._wake(lane)
-
-    def order_met(self, g: int) -> None:
-        """Nothing to do: program order keeps every order edge."""
-
-    def _wake(self, lane: int) -> None:
-        program, position = self._programs[lane], self._next[lane]
-        if position < len(program) and not self.left[program[position]]:
-            g = program[position]
-            heappush(self.events, (max(self.ready[g], self.free[lane]), lane))
+        engine.reach += 1
+        if s.instructions[g].left == 0:
+            _released(s, g)
 
 
-class ListScheduled(Clock):
-    """An engine takes, of the instructions ready for it, the one with the longest way to the end of the
-    kernel.
-
-    What the compiler may reorder: independent instructions within a window of the engine's program, never
-    across an instruction marked `no_reorder`.
-    """
-
-    ordered = True
-
-    def __init__(self, plan: Plan) -> None:
-        super().__init__(plan)
-        lanes = len(self.free)
-        self._programs = programs(plan, lanes)
-        self._place = [0] * len(plan.instructions)
-        for program in self._programs:
-            for position, g in enumerate(program):
-                self._place[g] = position
-        self._oldest = [0] * lanes
-        self._reach = [0] * lanes
-        self._pending: list[list[tuple[float, int]]] = [[] for _ in range(lanes)]
-        self._available: list[list[tuple[float, int]]] = [[] for _ in range(lanes)]
-        self._alarm = [_NEVER] * lanes
-        self._priority = way_to_the_end(plan)
-        self._window = WINDOW[plan.trace.dialect]
-
-    def _count_edges(self, plan: Plan) -> list[int]:
-        return [waits + orders for waits, orders in zip(plan.waits, plan.orders, strict=True)]
-
-    def begin(self) -> None:
-        """Open every engine's window."""
-        for lane in range(len(self.free)):
-            self._widen(lane)
-
-    def decide(self, now: float, lane: int) -> None:
-        """Start the most urgent instruction that is ready."""
-        if now != self._alarm[lane]:
-            return
-        self._alarm[lane] = _NEVER
-        if self.free[lane] > now:
-            self._set_alarm(lane, self.free[lane])
-            return
-        pending, available = self._pending[lane], self._available[lane]
-        while pending and pending[0][0] <= now:
-            g = heappop(pending)[1]
-            heappush(available, (-self._priority[g], g))
-        if available:
-            self._start(now, lane, heappop(available)[1])
-        elif pending:
-            self._set_alarm(lane, pending[0][0])
-
-    def released(self, g: int) -> None:
-        """Queue g when its engine's window has reached it."""
-        lane = self._lane[g]
-        if self._place[g] < self._reach[lane]:
-            ready, free = self.ready[g], self.free[lane]
-            heappush(self._pending[lane], (ready, g))
-            self._set_alarm(lane, ready if ready > free else free)
-
-    def started(self, g: int) -> None:
-        """Move on after an exchange."""
-        self._advance(self._lane[g])
-
-    def order_met(self, g: int) -> None:
-        """Count down to g's release."""
-        self.left[g] -= 1
-        if not self.left[g]:
-            self.released(g)
-
-    def _start(self, now: float, lane: int, g: int) -> None:
-        again = self.try_start(now, g)
-        if again == now:
-            self._advance(lane)
-        elif again < _NEVER:
-            heappush(self._pending[lane], (again, g))
-            self._set_alarm(lane, self._next_time(lane, now))
-
-    def _next_time(self, lane: int, now: float) -> float:
-        return now if self._available[lane] else self._pending[lane][0][0]
-
-    def _set_alarm(self, lane: int, time: float) -> None:
-        if time < self._alarm[lane]:
-            self._alarm[lane] = time
-            heappush(self.events, (time, lane))
-
-    def _advance(self, lane: int) -> None:
-        program, start = self._programs[lane], self.start
-        oldest = before = self._oldest[lane]
-        while oldest < len(program) and start[program[oldest]] >= 0:
-            oldest += 1
-        if oldest != before:
-            self._oldest[lane] = oldest
-            self._widen(lane)
-        free, pending = self.free[lane], self._pending[lane]
-        if self._available[lane]:
-            self._set_alarm(lane, free)
-        elif pending:
-            first = pending[0][0]
-            self._set_alarm(lane, first if first > free else free)
-
-    def _widen(self, lane: int) -> None:
-        """Let the window reach on: to its width, or to the next fence, or past a fence that is the oldest."""
-        program, fence, left = self._programs[lane], self.plan.fence, self.left
-        oldest, reach = self._oldest[lane], self._reach[lane]
-        limit = min(len(program), oldest + self._window)
-        while reach < limit:
-            g = program[reach]
-            if reach > oldest and (fence[g] or fence[program[reach - 1]]):
-                break
-            reach += 1
-            self._reach[lane] = reach
-            if not left[g]:
-                self.released(g)
-
-
-def programs(plan: Plan, lanes: int) -> list[list[int]]:
-    """Every engine's instructions in program order."""
-    result: list[list[int]] = [[] for _ in range(lanes)]
-    for g, lane in enumerate(plan.lane):
-        result[lane].append(g)
-    return result
-
-
-def way_to_the_end(plan: Plan) -> list[float]:
-    """The longest chain of latencies from each instruction's start to the kernel's end, in ns."""
-    way = [0.0] * len(plan.instructions)
-    cost, semaphore = plan.cost, plan.semaphore_ns
-    own = [
-        spent.latency_ns if moved is None else moved.latency_ns + moved.work_ns + moved.tail_ns
-        for spent, moved in zip(cost, plan.movement, strict=True)
-    ]
-    for g in range(len(way) - 1, -1, -1):
+@part
+def measure_ways(s: State) -> None:
+    """The longest chain of latencies from each instruction's start to the kernel's end."""
+    for g in range(len(s.instructions) - 1, -1, -1):
+        instruction = s.instructions[g]
+        own = instruction.latency_ns
+        if instruction.transfer >= 0:
+            moved = s.transfers[instruction.transfer]
+            own = moved.latency_ns + moved.work_ns + moved.tail_ns
         longest = in_order = 0.0
-        for c in plan.out[g]:
-            after = way[c] + semaphore[c]
-            if after > longest:
-                longest = after
-        for c in plan.order_out[g]:
-            if way[c] > in_order:
-                in_order = way[c]
-        waited, issued = own[g] + longest, cost[g].issue_ns + in_order
-        way[g] = waited if waited > issued else issued
-    return way
+        for at in range(instruction.waiting[0], instruction.waiting[1]):
+            after = s.instructions[s.edges[at]]
+            longest = max(longest, after.way_ns + after.semaphore_ns)
+        for at in range(instruction.following[0], instruction.following[1]):
+            in_order = max(in_order, s.instructions[s.edges[at]].way_ns)
+        instruction.way_ns = max(own + longest, instruction.issue_ns + in_order)

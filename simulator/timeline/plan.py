@@ -1,179 +1,130 @@
-"""Everything about a trace that both schedules need, as flat lists: engines, costs, edges."""
+"""Everything about a trace that both schedules need, as arrays: engines, costs, edges."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
 
-from simulator.costs.cost import Cost
-from simulator.costs.dma import Movement, movement
-from simulator.costs.table import CostTable
+import numpy as np
+
 from simulator.machine.facts import Machine, machine
 from simulator.pause import collector_paused
-from simulator.timeline.boxes import find_boxes
+from simulator.timeline.boxes import Boxes, Tensors, columns, find_boxes
 from simulator.timeline.capacity import Placement, place
 from simulator.timeline.dependencies import Edges, find_edges
-from simulator.trace import ENGINES, Instruction, Trace
-
-PLAIN, TENSOR, SCALAR, TRANSFER = range(4)
-"""Kinds of instruction the event loop tells apart, in the order of its starters."""
+from simulator.timeline.lists import Array, Lists, grouped
+from simulator.timeline.records import Records
+from simulator.timeline.state import MEMORIES
+from simulator.trace import Instruction, Trace
 
 
 @dataclass(slots=True)
 class Plan:
     """A trace made ready for scheduling. Instruction g is `instructions[g]`, cores one after another.
 
-    `lane[g]` is its engine's number over both cores. `out[g]` wait for g's result, `order_out[g]` only for
-    its issue; `waits[g]` and `orders[g]` count the way in. `semaphore_ns[g]` and `transfer_ns[g]` are what
-    g adds after a producer that is an instruction or a transfer. `partner[g]` is the other core's half of
-    an exchange, or -1. `fence[g]` says whether nothing may pass it; `reload[g]` numbers the weights a matmul
-    needs, -1 where it has none.
+    Records are those of `simulator.timeline.state`: core c's instructions are
+    `instructions[base[c]:base[c + 1]]`, `transfers` what the DMA instructions among them start. `queues` are
+    (core, name). `edges` holds the lists that `waiting` and `following` of an instruction delimit.
     """
 
     trace: Trace
     machine: Machine
     base: list[int]
-    instructions: list[Instruction] = field(default_factory=list)
-    lane: list[int] = field(default_factory=list)
-    kind: list[int] = field(default_factory=list)
-    cost: list[Cost] = field(default_factory=list)
-    movement: list[Movement | None] = field(default_factory=list)
-    queue: list[str] = field(default_factory=list)
-    stores: list[bool] = field(default_factory=list)
-    banks: list[tuple[int, ...]] = field(default_factory=list)
-    waits: list[int] = field(default_factory=list)
-    orders: list[int] = field(default_factory=list)
-    out: list[list[int]] = field(default_factory=list)
-    order_out: list[list[int]] = field(default_factory=list)
-    semaphore_ns: list[float] = field(default_factory=list)
-    transfer_ns: list[float] = field(default_factory=list)
-    partner: list[int] = field(default_factory=list)
-    reload: list[int] = field(default_factory=list)
-    fence: list[bool] = field(default_factory=list)
-    placements: list[Placement] = field(default_factory=list)
+    instructions: Array
+    transfers: Array
+    queues: list[tuple[int, str]]
+    edges: Array
+    placements: list[Placement]
 
 
 def prepare(trace: Trace) -> Plan:
     """The plan of a trace on its target's machine."""
     table = machine(trace.target)
-    base = [0]
-    for rows in trace.cores:
-        base.append(base[-1] + len(rows))
-    plan = Plan(trace, table, base)
-    costs = CostTable(table)
+    tensors = columns(trace.tensors)
+    base = list(accumulate(map(len, trace.cores), initial=0))
+    records, placements, edges = Records(table), list[Placement](), list[Edges]()
     with collector_paused():
         for core, instructions in enumerate(trace.cores):
-            boxes = find_boxes(instructions, trace.tensors)
-            placement = place(boxes, trace.tensors, table.onchip)
-            plan.placements.append(placement)
-            _add_costs(plan, core, instructions, costs, placement)
-            plan.reload += [
-                reads[0] if reads and i.operation.call == "nc_matmul" else -1
-                for i, reads in zip(instructions, boxes.reads, strict=True)
-            ]
-            _add_edges(plan, base[core], find_edges(instructions, boxes, placement))
-    _pair_up(plan)
-    return plan
+            boxes = find_boxes(instructions, tensors)
+            placement = place(boxes, tensors, table.onchip)
+            found = find_edges(instructions, boxes, placement)
+            made = records.add(core, instructions)
+            _add_memory(made, boxes, _banks(boxes, placement, tensors, int(table.onchip.psum_bank_bytes)))
+            made["waits"], made["orders"] = np.diff(found.waits.first), np.diff(found.orders.first)
+            placements.append(placement)
+            edges.append(found)
+    made, moved = records.joined()
+    _pair_up(made, (i for core in trace.cores for i in core))
+    return Plan(
+        trace=trace,
+        machine=table,
+        base=base,
+        instructions=made,
+        transfers=moved,
+        queues=list(records.queues),
+        edges=_add_edges(made, edges, base),
+        placements=placements,
+    )
 
 
-def _add_costs(
-    plan: Plan, core: int, instructions: list[Instruction], costs: CostTable, placement: Placement
-) -> None:
-    first_lane = core * len(ENGINES)
-    lanes = {name: first_lane + k for k, name in enumerate(ENGINES)}
-    semaphores = plan.machine.semaphores
-    unit = int(plan.machine.onchip.psum_bank_bytes)
-    into = dict[str, float].fromkeys(ENGINES, semaphores.engine_ns) | {"tensor": semaphores.tensor_ns}
-    moved = _movements(plan.machine, instructions)
-    cost = [
-        costs(i) if m is None else Cost(m.issue_ns, m.printed_ns)
-        for i, m in zip(instructions, moved, strict=True)
+def _add_memory(made: Array, boxes: Boxes, banks: Array) -> None:
+    """Which weights a matmul needs, and which PSUM banks an instruction touches."""
+    reads = boxes.reads
+    multiplies = np.flatnonzero(made["reload"] & (np.diff(reads.first) > 0))
+    made["reload"] = -1
+    made["reload"][multiplies] = reads.items[reads.first[multiplies]]
+    touched = np.zeros(len(made), dtype=np.int64)
+    for uses in (reads, boxes.writes):
+        there = np.flatnonzero(banks[uses.items])
+        index = np.repeat(np.arange(len(made)), np.diff(uses.first))[there]
+        np.bitwise_or.at(touched, index, banks[uses.items[there]])
+    made["banks"] = np.where(made["banks"], touched, 0)
+
+
+def _banks(boxes: Boxes, placement: Placement, tensors: Tensors, unit: int) -> Array:
+    """The PSUM banks of each box, a bit each."""
+    tensor, low, high = boxes.regions[:, 0], boxes.regions[:, 3], boxes.regions[:, 4]
+    banks = np.zeros(len(tensor), dtype=np.int64)
+    first, end = placement.banks.first[tensor], placement.banks.first[tensor + 1]
+    at, last = first + low // unit, np.minimum(first + (high - 1) // unit + 1, end)
+    within = np.flatnonzero((tensors.memory[tensor] == MEMORIES["psum"]) & (at < last))
+    while len(within):
+        banks[within] |= 1 << placement.banks.items[at[within]]
+        at[within] += 1
+        within = within[at[within] < last[within]]
+    return banks
+
+
+def _add_edges(made: Array, edges: Sequence[Edges], base: Sequence[int]) -> Array:
+    """Who waits for each instruction of all cores, then who must only follow it, as one array."""
+    waiting = _followers([each.waits for each in edges], base)
+    following = _followers([each.orders for each in edges], base)
+    for name, found, start in (("waiting", waiting, 0), ("following", following, len(waiting.items))):
+        made[name][:, 0], made[name][:, 1] = found.first[:-1] + start, found.first[1:] + start
+    return np.concatenate((waiting.items, following.items))
+
+
+def _followers(edges: Sequence[Lists], base: Sequence[int]) -> Lists:
+    """Who waits for each instruction of all cores, by who each waits for."""
+    waited_for = [each.items + start for each, start in zip(edges, base, strict=False)]
+    waiting = [
+        np.repeat(np.arange(start, end), np.diff(each.first))
+        for each, start, end in zip(edges, base, base[1:], strict=False)
     ]
-    banks = [_banks(i, placement, unit) if i.transfer is None else () for i in instructions]
-    engines = [i.operation.engine for i in instructions]
-    plan.instructions += instructions
-    plan.lane += [lanes[engine] for engine in engines]
-    plan.movement += moved
-    plan.cost += cost
-    plan.banks += banks
-    plan.kind += [_kind(i, c) for i, c in zip(instructions, cost, strict=True)]
-    plan.queue += ["" if m is None else queue_name(i) for i, m in zip(instructions, moved, strict=True)]
-    plan.stores += [i.transfer is not None and i.transfer.target_memory == "hbm" for i in instructions]
-    plan.semaphore_ns += [into[engine] for engine in engines]
-    plan.transfer_ns += [
-        semaphores.transfer_ns if m is None else semaphores.transfer_to_trigger_ns for m in moved
-    ]
-    plan.fence += [i.no_reorder for i in instructions]
+    nothing = np.empty(0, dtype=np.int64)
+    return grouped(np.concatenate((*waited_for, nothing)), np.concatenate((*waiting, nothing)), base[-1])
 
 
-def _movements(machine: Machine, instructions: list[Instruction]) -> list[Movement | None]:
-    """The movement of each transfer; it depends on what is moved and on the partitions that takes part."""
-    known: dict[tuple[object, ...], Movement] = {}
-    moved: list[Movement | None] = []
-    for instruction in instructions:
-        found = None
-        if instruction.transfer is not None:
-            rows = [region.row0 for region in instruction.reads + instruction.writes]
-            kind = (instruction.transfer, len(instruction.reads), *rows)
-            found = known.get(kind)
-            if found is None:
-                found = known[kind] = movement(machine, instruction)
-        moved.append(found)
-    return moved
-
-
-def queue_name(instruction: Instruction) -> str:
-    """The transfer's own queue name, or one per triggering engine and descriptor mode."""
-    transfer = instruction.transfer
-    assert transfer is not None
-    kind = {"hwdge": "DynamicHW", "swdge": "Dynamic", "none": "Static"}[transfer.dge]
-    return transfer.queue or f"q{instruction.engine.capitalize()}{kind}"
-
-
-def _kind(instruction: Instruction, cost: Cost) -> int:
-    if instruction.transfer is not None:
-        return TRANSFER
-    if cost.load_ns and instruction.engine == "tensor":
-        return TENSOR
-    return SCALAR if cost.table and instruction.engine == "scalar" else PLAIN
-
-
-def _banks(instruction: Instruction, placement: Placement, unit: int) -> tuple[int, ...]:
-    """PSUM banks an instruction touches."""
-    found: tuple[int, ...] = ()
-    if "psum" not in instruction.operation.memories:
-        return found
-    for region in instruction.writes + instruction.reads:
-        banks = placement.banks.get(region[0])
-        if banks:
-            touched = banks[region[3] // unit : (region[4] - 1) // unit + 1]
-            found = touched if not found else tuple({*found, *touched})
-    return found
-
-
-def _add_edges(plan: Plan, base: int, edges: Edges) -> None:
-    count = len(edges.waits)
-    out: list[list[int]] = [[] for _ in range(count)]
-    order_out: list[list[int]] = [[] for _ in range(count)]
-    for index in range(count):
-        for producer in edges.waits[index]:
-            out[producer].append(base + index)
-        for producer in edges.orders[index]:
-            order_out[producer].append(base + index)
-    plan.out.extend(out)
-    plan.order_out.extend(order_out)
-    plan.waits.extend(map(len, edges.waits))
-    plan.orders.extend(map(len, edges.orders))
-
-
-def _pair_up(plan: Plan) -> None:
+def _pair_up(made: Array, instructions: Iterable[Instruction]) -> None:
     """Match each exchange with the other core's; one that nobody answers waits for nobody."""
-    plan.partner = [-1] * len(plan.instructions)
+    made["partner"] = -1
     open_ends: dict[int, int] = {}
-    for g, instruction in enumerate(plan.instructions):
-        if instruction.rendezvous is None:
+    for g, rendezvous in enumerate(i.rendezvous for i in instructions):
+        if rendezvous is None:
             continue
-        other = open_ends.pop(instruction.rendezvous, None)
+        other = open_ends.pop(rendezvous, None)
         if other is None:
-            open_ends[instruction.rendezvous] = g
+            open_ends[rendezvous] = g
         else:
-            plan.partner[g], plan.partner[other] = other, g
+            made["partner"][g], made["partner"][other] = other, g

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Literal
 
 import numpy as np
 
-from simulator.api import ScheduledTransfer, Timeline
-from simulator.pause import collector_paused
-from simulator.timeline.clock import Clock
-from simulator.timeline.orders import AsWritten, ListScheduled
+from simulator.api import Timeline, Transfers
+from simulator.errors import SimulatorError
+from simulator.timeline.clock import run
+from simulator.timeline.lists import Array
 from simulator.timeline.plan import Plan, prepare
+from simulator.timeline.state import LANES, WINDOW, State, beginning
 from simulator.trace import Trace
 
 Order = Literal["as_written", "list"]
-_CLOCKS: dict[Order, type[Clock]] = {"as_written": AsWritten, "list": ListScheduled}
 
 
 def schedule(trace: Trace, order: Order, plan: Plan | None = None) -> Timeline:
@@ -27,53 +26,79 @@ def schedule(trace: Trace, order: Order, plan: Plan | None = None) -> Timeline:
     `SimulatorError` when the cores wait for each other forever.
     """
     plan = plan or prepare(trace)
-    with collector_paused():
-        clock = _CLOCKS[order](plan)
-        clock.run()
-    transfers = _transfers(plan, clock)
-    last = max((t.end_ns for t in transfers), default=0.0)
+    done = ended(plan, order)
+    times = done.instructions
     return Timeline(
         order=order,
-        duration_ns=max(max(clock.end, default=0.0), last),
-        start_ns=_split(plan, clock.start),
-        end_ns=_split(plan, clock.end),
-        ready_ns=_split(plan, clock.ready),
-        critical=_critical(plan, clock),
-        transfers=transfers,
+        duration_ns=duration(done),
+        start_ns=_split(plan, times["start_ns"]),
+        end_ns=_split(plan, times["end_ns"]),
+        ready_ns=_split(plan, times["ready_ns"]),
+        critical=_split(plan, _places(plan)[times["critical"]]),
+        transfers=_transfers(plan, done),
         sbuf_peak_bytes=max((p.sbuf_peak_bytes for p in plan.placements), default=0),
         psum_peak_banks=max((p.psum_peak_banks for p in plan.placements), default=0),
-        table_loads=tuple(clock.table_loads),
-        throttled_ns=tuple(t.throttled_ns for t in clock.throttle),
+        table_loads=_table_loads(plan, done),
+        throttled_ns=tuple(done.cores["throttled_ns"].tolist()),
     )
 
 
-def _split(plan: Plan, values: list[float]) -> tuple[np.ndarray, ...]:
-    return tuple(np.array(values[a:b]) for a, b in zip(plan.base, plan.base[1:], strict=False))
-
-
-def _critical(plan: Plan, clock: Clock) -> tuple[tuple[tuple[int, int] | None, ...], ...]:
-    places: list[tuple[int, int] | None]
-    places = [(core, i) for core, rows in enumerate(plan.trace.cores) for i in range(len(rows))]
-    places.append(None)  # what -1 names
-    named = [places[p] for p in clock.critical]
-    return tuple(tuple(named[a:b]) for a, b in zip(plan.base, plan.base[1:], strict=False))
-
-
-def _transfers(plan: Plan, clock: Clock) -> tuple[ScheduledTransfer, ...]:
-    return tuple(
-        ScheduledTransfer(
-            core=m.core,
-            instruction=m.instruction - plan.base[m.core],
-            queue=m.queue,
-            start_ns=m.started_ns,
-            end_ns=end,
-            engines=engines_of(m.mask),
+def ended(plan: Plan, order: Order) -> State:
+    """The clock when everything has ended. Raises `SimulatorError` when it never does."""
+    window = WINDOW[plan.trace.dialect] if order == "list" else 0
+    state = beginning(
+        plan.machine,
+        window,
+        plan.instructions,
+        plan.edges,
+        plan.transfers,
+        cores=len(plan.trace.cores),
+        queues=len(plan.queues),
+    )
+    run(state)
+    held = len(plan.instructions) - int(state.clock["started"][0])
+    if held:
+        raise SimulatorError(
+            f"{held} instructions of {plan.trace.kernel} wait for each other forever.",
+            "Check that both cores take part in every barrier and exchange, in the same order.",
         )
-        for m, end in clock.moved
+    return state
+
+
+def duration(done: State) -> float:
+    """From the launch to the last result, ns."""
+    ends = done.instructions["end_ns"], done.transfers["ended_ns"]
+    return float(max(each.max(initial=0.0) for each in ends))
+
+
+def _split(plan: Plan, values: Array) -> tuple[Array, ...]:
+    return tuple(values[a:b].copy() for a, b in zip(plan.base, plan.base[1:], strict=False))
+
+
+def _places(plan: Plan) -> Array:
+    """Instructions as (core, index), [n + 1, 2]; the last row is what -1 names."""
+    counts = np.diff(plan.base)
+    core = np.repeat(np.arange(len(counts)), counts)
+    index = np.arange(plan.base[-1]) - np.repeat(plan.base[:-1], counts)
+    return np.concatenate((np.column_stack((core, index)), [(-1, -1)]))
+
+
+def _transfers(plan: Plan, done: State) -> Transfers:
+    moved = done.transfers[done.transfers["moved"]]
+    return Transfers(
+        core=moved["core"],
+        instruction=moved["instruction"] - np.array(plan.base)[moved["core"]],
+        queue=moved["queue"],
+        start_ns=moved["started_ns"],
+        end_ns=moved["ended_ns"],
+        mask=moved["mask"],
+        names=tuple(name for _, name in plan.queues),
     )
 
 
-@cache
-def engines_of(mask: int) -> tuple[int, ...]:
-    """DMA engine numbers of a mask."""
-    return tuple(e for e in range(mask.bit_length()) if mask >> e & 1)
+def _table_loads(plan: Plan, done: State) -> tuple[tuple[int, float, float], ...]:
+    loading = done.instructions[done.instructions["loads"] > 0]
+    loading = loading[np.argsort(loading["loads"])]
+    start = loading["load_start_ns"]
+    end = start + plan.machine.scalar.table_load_ns
+    return tuple(zip((loading["lane"] // LANES).tolist(), start.tolist(), end.tolist(), strict=True))
