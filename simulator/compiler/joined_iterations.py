@@ -16,9 +16,7 @@ from heapq import heapify, heappop, heappush
 from simulator.compiler.renumbered import renumbered
 from simulator.machine.facts import OnChip, machine
 from simulator.nki.capacity import peak_of, uses_of
-from simulator.timeline.boxes import columns, find_boxes
-from simulator.timeline.capacity import anywhere
-from simulator.timeline.dependencies import find_edges
+from simulator.timeline.dependencies import with_memory_for_all
 from simulator.trace import Instruction, Tensor, Trace
 
 LARGEST = 512
@@ -36,8 +34,7 @@ def joined_iterations(trace: Trace) -> Trace:
 def _core(core: list[Instruction], tensors: Sequence[Tensor], onchip: OnChip) -> list[Instruction]:
     if not any(_small(instruction) for instruction in core):
         return core
-    there = columns(tensors)
-    edges = find_edges(core, find_boxes(core, there), anywhere(there))
+    edges = with_memory_for_all(core, tensors)
     before = [waits | orders for waits, orders in zip(edges.waits.sets(), edges.orders.sets(), strict=True)]
     room = int(onchip.sbuf_partition_bytes)
     while room > 0:

@@ -13,12 +13,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from simulator.timeline.boxes import TRANSFER_LANE, Boxes
-from simulator.timeline.capacity import Placement
+from simulator.timeline.boxes import TRANSFER_LANE, Boxes, columns, find_boxes
+from simulator.timeline.capacity import Placement, anywhere
 from simulator.timeline.compiled import entry, part
 from simulator.timeline.lists import Array, Lists, lists_of
 from simulator.timeline.state import ENGINE, LANES
-from simulator.trace import Instruction
+from simulator.trace import Instruction, Tensor
 
 
 @dataclass(slots=True)
@@ -27,6 +27,12 @@ class Edges:
 
     waits: Lists
     orders: Lists
+
+
+def with_memory_for_all(instructions: Sequence[Instruction], tensors: Sequence[Tensor]) -> Edges:
+    """The edges of one core's instructions if memory never ran out."""
+    there = columns(tensors)
+    return find_edges(instructions, find_boxes(instructions, there), anywhere(there))
 
 
 def find_edges(instructions: Sequence[Instruction], boxes: Boxes, placement: Placement) -> Edges:

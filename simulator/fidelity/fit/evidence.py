@@ -11,9 +11,7 @@ from typing import Any, NamedTuple
 
 from simulator.fidelity.replay import Replay, Row, replay
 from simulator.machine.facts import Machine
-from simulator.timeline.boxes import find_boxes
-from simulator.timeline.capacity import Placement
-from simulator.timeline.dependencies import find_edges
+from simulator.timeline.dependencies import with_memory_for_all
 from simulator.trace import Instruction, Transfer
 
 CORE = "sg00"
@@ -172,13 +170,13 @@ def stream_of(name: str, profile: Mapping[str, list[Row]], *, target: str) -> St
 
 def _events(replayed: Replay) -> tuple[Event, ...]:
     core = replayed.trace.cores[0]
-    edges = find_edges(core, find_boxes(core, replayed.trace.tensors), Placement())
+    needed = with_memory_for_all(core, replayed.trace.tensors).waits.sets()
     ends = [a + d for a, d in zip(replayed.start_ns, replayed.duration_ns, strict=True)]
     made = []
     for i, instruction in enumerate(core):
-        producer = max(edges.waits[i], key=ends.__getitem__, default=-1)
+        producer = max(needed[i], key=ends.__getitem__, default=-1)
         ready = ends[producer] if producer >= 0 else -1.0
-        waits = tuple(sorted(edges.waits[i]))
+        waits = tuple(sorted(needed[i]))
         made.append(Event(instruction, replayed.start_ns[i], ends[i], ready, producer, waits))
     return tuple(made)
 
