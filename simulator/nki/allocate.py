@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -27,19 +28,22 @@ def ndarray(
 ) -> NkiTensor:
     """A new tensor; the n-th `shared_hbm` tensor of a name is the same one for both cores of a pair."""
     program = current()
-    sizes = tuple([int(s) for s in shape])
-    kind = dtype_of(dtype)
     memory = MEMORY.get(buffer, "hbm")
-    form = packed(sizes, kind)
-    check_allocation(memory, sizes, form.free * kind.itemsize)
+    form = _allocation(tuple([int(s) for s in shape]), dtype_of(dtype), memory)
     if buffer == shared_hbm:
         storage = _shared(form, name)
     else:
-        storage = Storage(form, memory, name or memory, core=program.core)
-        storage.address = address
-        storage.source = location(program.launch)
+        storage = Storage(form, name or memory, program.core, None, address, location(program.launch))
         program.launch.add_storage(storage)
     return whole(storage, buffer)
+
+
+@lru_cache(maxsize=1 << 12)
+def _allocation(shape: tuple[int, ...], dtype: np.dtype[Any], memory: Any) -> Layout:
+    """The form of a new tensor that the hardware has room for."""
+    form = packed(shape, dtype, memory)
+    check_allocation(memory, shape, form.free * form.itemsize)
+    return form
 
 
 def _shared(form: Layout, name: str) -> Storage:
@@ -48,8 +52,7 @@ def _shared(form: Layout, name: str) -> Storage:
     program.shared_count[name] = place + 1
     storage = program.launch.shared.get((name, place))
     if storage is None:
-        storage = Storage(form, "hbm", name or f"shared_hbm_{place}", core=None)
-        storage.source = location(program.launch)
+        storage = Storage(form, name or f"shared_hbm_{place}", None, None, None, location(program.launch))
         program.launch.shared[name, place] = storage
         program.launch.add_storage(storage)
     return storage

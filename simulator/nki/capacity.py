@@ -20,14 +20,23 @@ def check_capacity(trace: Trace, *, may_spill: bool = False) -> None:
         "sbuf": int(onchip.sbuf_partition_bytes),
         "psum": int(onchip.psum_banks * onchip.psum_bank_bytes),
     }
-    for instructions in trace.cores:
-        uses = uses_of(instructions)
-        for memory, limit in limits.items():
+    for core, instructions in enumerate(trace.cores):
+        tight = [memory for memory, limit in limits.items() if _together(trace, core, memory) > limit]
+        uses = uses_of(instructions) if tight else Uses({}, {})
+        for memory in tight:
+            limit = limits[memory]
             peak, index = peak_of(uses, trace.tensors, memory)
             if peak > limit and may_spill:
                 trace.warnings.append(_spilled(trace, instructions[index], memory, peak, limit))
             elif peak > limit:
                 raise _refusal(trace, instructions[index], memory, peak, limit)
+
+
+def _together(trace: Trace, core: int, memory: str) -> int:
+    """Bytes per partition were all tensors of a core live at once."""
+    there = [t for t in trace.tensors if t.memory == memory and t.core == core]
+    fixed = max((t.address[1] + t.bytes_per_row for t in there if t.address is not None), default=0)
+    return fixed + sum([t.bytes_per_row for t in there if t.address is None])
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,21 +52,11 @@ class Uses:
 
 def uses_of(instructions: Sequence[Instruction]) -> Uses:
     """The uses of a core's program."""
-    first: dict[int, int] = {}
-    last: dict[int, int] = {}
-    loaded: dict[int, int] = {}
-    for index, instruction in enumerate(instructions):
-        for region in instruction.reads:
-            tensor = region[0]
-            last[tensor] = index
-            if tensor not in first:
-                first[tensor] = index
-        begun = first if instruction.transfer is None else loaded
-        for region in instruction.writes:
-            tensor = region[0]
-            last[tensor] = index
-            if tensor not in begun:
-                begun[tensor] = index
+    rows = list(enumerate(instructions))
+    last = {region[0]: at for at, i in rows for region in i.reads + i.writes}
+    rows.reverse()
+    first = {r[0]: at for at, i in rows for r in (i.reads + i.writes if i.transfer is None else i.reads)}
+    loaded = {region[0]: at for at, i in rows if i.transfer is not None for region in i.writes}
     return Uses(loaded | first, last)
 
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from simulator.nki.layout import Array, packed
+from simulator.nki.layout import Array, row_major
 from simulator.nki.rules import refuse
 from simulator.nki.storage import Scatter
-from simulator.nki.tensor import NkiTensor, region_of
+from simulator.nki.tensor import NkiTensor
 from simulator.nki.tracer import current
 
 GROUP = 16
@@ -24,8 +24,9 @@ class Columns(NkiTensor):
     __slots__ = ("_rows", "group", "index", "of")
 
     def __init__(self, of: NkiTensor, index: NkiTensor, count: int, group: int) -> None:
-        form = packed((of.layout.partitions, count), of.dtype)
-        steered = (*of.steered, region_of(index))
+        shape = (of.layout.partitions, count)
+        form = of.layout.of(shape, row_major(shape, of.layout.itemsize), of.dtype)
+        steered = (*of.steered, index.located())
         super().__init__(of.storage, of.start, form, of.buffer, dynamic=True, steered=steered)
         self.of, self.index, self.group = of, index, group
         self._rows: Scatter | None = None
@@ -47,8 +48,7 @@ class Columns(NkiTensor):
                 f"give whole groups of {self.group}, and no more offsets than they have",
             )
         cells = _cells(self.of, _offsets(self.index, count, self.group))
-        flat = self.storage.data.reshape(-1).view(np.uint8).view(self.dtype)
-        return Scatter(cells, np.ones(partitions, np.bool_), flat)
+        return Scatter(self.storage, self.dtype, np.ones(partitions, np.bool_), lambda: cells)
 
     def _elements(self) -> Array:
         return np.asarray(self.rows.flat[self.rows.cells])

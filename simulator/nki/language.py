@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator
@@ -228,14 +229,16 @@ def is_on_chip(buffer: Any) -> bool:
 ALIASES = {"max": "maximum", "min": "minimum", "sum": "add", "bool": "bool_"}
 
 
+NAMES: dict[str, Any] = {**OPS, **DTYPES}
+NAMES |= {alias: NAMES[name] for alias, name in ALIASES.items()}
+NAMES |= REDUCTIONS
+globals().update({name: value for name, value in NAMES.items() if not hasattr(builtins, name)})
+"""Kernels look these up by the thousand; Python's own names stay what they are in this file."""
+
+
 def __getattr__(name: str) -> Any:
-    if name in REDUCTIONS:
-        return REDUCTIONS[name]
-    known = ALIASES.get(name, name)
-    if known in OPS:
-        return OPS[known]
-    if known in DTYPES:
-        return DTYPES[known]
+    if name in NAMES:
+        return NAMES[name]
     raise unknown_name("nki.language", name)
 
 

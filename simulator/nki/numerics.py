@@ -24,7 +24,7 @@ SATURATING = {
 
 def computing(dst: NkiTensor) -> bool:
     """Whether values are computed: always, or for integers alone (they may steer addresses) when timing."""
-    return current().launch.values or dst.layout.steers
+    return dst.layout.steers or current().launch.values
 
 
 def lift(array: Array) -> Array:

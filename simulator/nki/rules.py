@@ -39,16 +39,12 @@ def check_allocation(memory: str, shape: tuple[int, ...], bytes_per_partition: i
 def check_partitions(call: str, *tensors: NkiTensor) -> None:
     """Start partition: 0 above 64 partitions, 0 or 64 above 32, else a multiple of 32 (SDK docs)."""
     for tensor in tensors:
-        storage = tensor.storage
-        if tensor.start < storage.row_bytes or storage.memory == "hbm":
-            continue
-        start = tensor.start // (storage.row_bytes or 1)
-        count = tensor.layout.partitions
+        start, count = tensor.layout.row, tensor.layout.partitions
         step = 128 if count > 64 else 64 if count > 32 else 32
         if start % step:
             raise refuse(
                 "start-partition",
-                f"{call} reaches {count} partitions of {storage.name!r} from partition {start}",
+                f"{call} reaches {count} partitions of {tensor.name!r} from partition {start}",
                 f"start at a multiple of {step}" if step < 128 else "start at partition 0",
             )
 
@@ -65,7 +61,7 @@ def check_same_size(call: str, *tensors: NkiTensor) -> None:
 def check_on_chip(call: str, *tensors: NkiTensor) -> None:
     """Compute engines reach SBUF and PSUM only."""
     for tensor in tensors:
-        if tensor.storage.memory == "hbm":
+        if tensor.layout.memory == "hbm":
             raise refuse(
                 "operand-memory",
                 f"{call} is given {tensor.storage.name!r}, which is in HBM",
@@ -77,7 +73,7 @@ def check_engine(call: str, engine: str, allowed: tuple[str, ...], *tensors: Nki
     """The engine can run the call, and GpSimd reaches no PSUM."""
     if engine not in allowed:
         raise refuse("engine", f"{call} cannot run on {engine}", f"use {' or '.join(allowed)}")
-    if engine == "gpsimd" and any(t.storage.memory == "psum" for t in tensors):
+    if engine == "gpsimd" and any(t.layout.memory == "psum" for t in tensors):
         raise refuse(
             "gpsimd-psum", f"{call} on gpsimd touches PSUM, which it cannot reach", "use vector or scalar"
         )
@@ -102,7 +98,7 @@ def check_matmul(
             f"nc_matmul of {columns} stationary and {width} moving columns",
             f"use at most {STATIONARY_FREE} and {most} on {target}",
         )
-    if stationary.storage.memory != "sbuf" or moving.storage.memory != "sbuf" or dst.storage.memory != "psum":
+    if stationary.layout.memory != "sbuf" or moving.layout.memory != "sbuf" or dst.layout.memory != "psum":
         raise refuse(
             "operand-memory",
             "nc_matmul reads SBUF and writes PSUM only",
@@ -110,8 +106,6 @@ def check_matmul(
         )
     if dst.layout.size != columns * width:
         raise refuse("shape", f"nc_matmul gives [{columns}, {width}] but dst is {dst.shape}", "fit dst to it")
-    if target in MOVING_FREE:
-        check_bank("nc_matmul", dst)
     return rows, columns, width
 
 

@@ -5,20 +5,23 @@ Source: NKI docs, "NKI Access Patterns" and nki.language.NkiTensor.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from math import prod
 from typing import Any, Literal
 
 import numpy as np
 
 from simulator.errors import KernelRefused
-from simulator.nki.layout import Array, Layout, layout, layout_of
-from simulator.trace import Memory, Region
+from simulator.nki.layout import Array, Box, Layout, packed
+from simulator.trace import Memory
 
 SHARED_BYTES = 64 << 20
 """Arrays above this are not copied when a kernel uses them, and may not be written by it."""
 View = tuple[int, Layout]
 """First byte in its storage, and form."""
+Pattern = tuple[tuple[int, int], ...]
+"""(stride, count) of each dimension."""
 
 
 class Storage:
@@ -26,8 +29,8 @@ class Storage:
     before the kernel runs, when something first computes with it.
 
     `filled` once every element holds a value; until then `written` are the views that were written whole and
-    whether `marks`, of every element, has them, and `touched` is how many elements were written. `regions`
-    remembers the boxes of views.
+    whether `marks`, of every element, has them, `boxes` are those of these views unless one left `gaps` in
+    its box, and `touched` is how many elements were written.
     """
 
     __slots__ = (
@@ -35,17 +38,16 @@ class Storage:
         "_given",
         "_raw",
         "address",
+        "boxes",
         "core",
         "filled",
+        "gaps",
         "id",
         "layout",
         "marks",
         "memory",
         "name",
-        "regions",
         "role",
-        "row_bytes",
-        "rows",
         "source",
         "touched",
         "written",
@@ -54,34 +56,39 @@ class Storage:
     def __init__(
         self,
         layout: Layout,
-        memory: Memory,
         name: str,
-        *,
         core: int | None,
         given: Array | None = None,
+        address: tuple[int, int] | None = None,
+        source: int = 0,
     ) -> None:
         self.layout = layout
-        self.memory: Memory = memory
+        self.memory: Memory = layout.memory
         self.name = name
         self.core = core
         self.role: Literal["input", "output", "scratch"] = "scratch"
-        self.address: tuple[int, int] | None = None
-        self.source = 0
+        self.address = address
+        self.source = source
         self.id = -1
-        if memory == "hbm":
-            self.row_bytes = (layout.shape[-1] if layout.shape else 1) * layout.itemsize
-            self.rows = layout.nbytes // self.row_bytes if self.row_bytes else 0
-        else:
-            self.rows = layout.shape[0]
-            self.row_bytes = layout.nbytes // self.rows if self.rows else 0
         self.filled = given is not None
         self.written: dict[View, bool] = {}
+        self.boxes: list[Box] = []
+        self.gaps = False
         self.marks: Array | None = None
         self.touched = 0
-        self.regions: dict[View, Region] = {}
         self._given = given
         self._data: Array | None = None
         self._raw: Array | None = None
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a partition, or in HBM of the last dimension."""
+        return self.layout.row_bytes
+
+    @property
+    def rows(self) -> int:
+        """Partitions, or in HBM rows of the last dimension."""
+        return self.layout.nbytes // self.row_bytes if self.row_bytes else 0
 
     @property
     def data(self) -> Array:
@@ -107,33 +114,45 @@ class Storage:
 
 def given(data: Array, memory: Memory, name: str, core: int | None) -> Storage:
     """The memory of an array that is there before the kernel runs."""
-    return Storage(layout_of(data), memory, name, core=core, given=data)
+    return Storage(packed(data.shape, data.dtype, memory), name, core, given=data)
 
 
 class Scatter:
-    """Where an indirectly addressed view lives: flat element indices, and which partitions are in bounds."""
+    """Where an indirectly addressed view lies: flat element indices, and which partitions are in bounds.
 
-    __slots__ = ("cells", "flat", "inside")
+    `cells` and `flat`, the elements they name, are made where something computes with them.
+    """
 
-    def __init__(self, cells: Array, inside: Array, flat: Array) -> None:
-        self.cells = cells
+    def __init__(
+        self, storage: Storage, dtype: np.dtype[Any], inside: Array, cells: Callable[[], Array]
+    ) -> None:
+        self.dtype = dtype
         self.inside = inside
-        self.flat = flat
+        self._storage = storage
+        self._cells = cells
+
+    @cached_property
+    def cells(self) -> Array:
+        """Flat index of every element; 0 in rows that are outside."""
+        return self._cells()
+
+    @cached_property
+    def flat(self) -> Array:
+        """The storage's elements."""
+        return self._storage.data.reshape(-1).view(np.uint8).view(self.dtype)
 
 
-def byte_strides(
-    storage: Storage, pattern: Sequence[Sequence[int]], itemsize: int, row_bytes: int
-) -> list[int]:
+def byte_strides(storage: Storage, pattern: Pattern, itemsize: int, row_bytes: int) -> tuple[int, ...]:
     """The strides of a pattern in bytes; on chip the first is from partition to partition.
 
     Given as the elements a partition of the tensor has, or of the view the pattern is taken of.
     """
-    strides = [int(stride) * itemsize for stride, _ in pattern]
+    strides = tuple([stride * itemsize for stride, _ in pattern])
     if storage.memory == "hbm":
         return strides
     if pattern[0][1] == 1 or strides[0] == row_bytes:
-        strides[0] = storage.row_bytes
-    elif strides[0] % storage.row_bytes:
+        return (storage.row_bytes, *strides[1:])
+    if strides[0] % storage.row_bytes:
         raise KernelRefused(
             f"the pattern steps {pattern[0][0]} elements over the partitions of {storage.name!r}, "
             f"which are {storage.row_bytes // itemsize} apart",
@@ -143,39 +162,26 @@ def byte_strides(
     return strides
 
 
-def strided(
-    storage: Storage, dtype: np.dtype[Any], start: int, shape: tuple[int, ...], strides: list[int]
-) -> Layout | None:
-    """The form of a view `start` bytes into the storage, or None where it leaves it."""
-    last = start + sum([(n - 1) * s for n, s in zip(shape, strides, strict=True)])
-    if start < 0 or last + dtype.itemsize > storage.layout.nbytes:
-        return None
-    return layout(shape, tuple(strides), dtype)
-
-
-def gathered(
-    storage: Storage,
-    dtype: np.dtype[Any],
-    start: int,
-    shape: tuple[int, ...],
-    strides: list[int],
-    index: Array,
-    step: int,
-) -> Scatter:
-    """Where row i of a view lies that begins `index[i]` steps of `step` bytes after `start`.
+def gathered(storage: Storage, start: int, form: Layout, index: Array, step: int) -> Scatter:
+    """Where row i of a view of a form lies that begins `index[i]` steps of `step` bytes after `start`.
 
     Several columns of indices count one after the other. A row any element of which lies outside the
     storage is outside.
     """
-    which = index.T.reshape(-1)[: shape[0]].astype(np.int64)
-    cells = start + which * step
-    for stride, count in zip(strides[1:], shape[1:], strict=True):
+    which = index.T.reshape(-1)[: form.shape[0]].astype(np.int64)
+    firsts = start + which * step
+    steps = zip(form.strides[1:], form.shape[1:], strict=True)
+    reach = sum([max(0, (count - 1) * stride) for stride, count in steps])
+    inside = (which >= 0) & (firsts + reach + form.itemsize <= storage.layout.nbytes)
+    return Scatter(storage, form.dtype, inside, lambda: _cells(firsts, form, inside))
+
+
+def _cells(firsts: Array, form: Layout, inside: Array) -> Array:
+    cells = firsts
+    for stride, count in zip(form.strides[1:], form.shape[1:], strict=True):
         cells = cells[..., None] + np.arange(count) * stride
-    rows = cells.reshape(shape[0], -1)
-    inside = (which >= 0) & (rows.max(axis=1) + dtype.itemsize <= storage.layout.nbytes)
-    flat = storage.data.reshape(-1).view(np.uint8).view(dtype)
-    kept = inside.reshape((-1,) + (1,) * (len(shape) - 1))
-    return Scatter(np.where(kept, cells // dtype.itemsize, 0), inside, flat)
+    kept = inside.reshape((-1,) + (1,) * (cells.ndim - 1))
+    return np.where(kept, cells // form.itemsize, 0)
 
 
 def rearrangement(

@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from functools import partial
 from math import prod
-from operator import index
+from operator import attrgetter, index
 from typing import Any
 
 import numpy as np
 
 from simulator.errors import KernelRefused
 from simulator.nki.dtypes import dtype_of
-from simulator.nki.layout import Array, Layout, packed
-from simulator.nki.storage import Scatter, Storage, byte_strides, gathered, rearrangement, strided
+from simulator.nki.layout import Array, Layout, Placed, row_major
+from simulator.nki.storage import Pattern, Scatter, Storage, byte_strides, gathered, rearrangement
 from simulator.trace import Region
+
+ANY_SIZE = 1 << 40
+"""Slices are told apart as they would be in a dimension of this size, whatever that of the tensor is."""
+FORM = attrgetter("layout")
+_region = partial(tuple.__new__, Region)
 
 
 class NkiTensor:
     """A view of a storage: the elements of a form that begins `start` bytes into it.
 
-    `array` is that view of the storage's elements, made when first asked for. `dynamic` says the address came
-    from data, and `steered` are the regions that data was read from. `rows` is where an indirect view lies.
+    A view never changes, so its parts are made once. `array` is its NumPy view of the storage's elements,
+    made when first asked for, and `region` its box of bytes, once `located` said it. `dynamic` says the
+    address came from data, and `steered` are the regions that data was read from. `rows` is where an indirect
+    view lies. `written` once every element is known to hold a value.
     """
 
-    __slots__ = ("array", "buffer", "dynamic", "layout", "start", "steered", "storage")
+    __slots__ = (
+        *("array", "buffer", "dynamic", "layout", "parts", "region", "start", "steered", "storage"),
+        "written",
+    )
     array: Array
     rows: Scatter | None = None
 
@@ -36,12 +47,16 @@ class NkiTensor:
         dynamic: bool = False,
         steered: tuple[Region, ...] = (),
     ) -> None:
+        row = start // layout.pitch
         self.storage = storage
         self.start = start
-        self.layout = layout
+        self.layout = layout if row == layout.row else layout.at(row)
         self.buffer = buffer
         self.dynamic = dynamic
         self.steered = steered
+        self.written = storage.filled
+        self.region: Region | None = None
+        self.parts: dict[Any, NkiTensor] | None = None
 
     def __getattr__(self, name: str) -> Any:
         """Make `array`, which is not there yet."""
@@ -49,6 +64,16 @@ class NkiTensor:
             raise AttributeError(f"a tensor has no {name!r}", name=name, obj=self)
         self.array = made = self._elements()
         return made
+
+    def located(self) -> Region:
+        """The bounding box, exact unless the view is strided; of an indirect view its tensor."""
+        layout, start = self.layout, self.start
+        if self.rows is None:
+            box = layout.boxes.get(start) or layout.box(start)
+        else:
+            box = (0, self.storage.rows, 0, self.storage.row_bytes)
+        self.region = region = _region((self.storage.id, *box))
+        return region
 
     def _elements(self) -> Array:
         return self.storage.view(self.start, self.layout)
@@ -94,35 +119,33 @@ class NkiTensor:
         """Name of the allocation."""
         return self.storage.name
 
-    def _at(self, placed: tuple[int, Layout]) -> NkiTensor:
-        offset, layout = placed
-        return NkiTensor(self.storage, self.start + offset, layout, self.buffer, self.dynamic, self.steered)
-
-    def changed(self, name: Any, change: Callable[[Array], Array]) -> NkiTensor:
+    def changed(self, name: Hashable, change: Callable[[Array], Array]) -> NkiTensor:
         """The view NumPy makes of this one by `change`, which `name` stands for."""
-        return self._at(self.layout.changed.get(name) or self.layout.change(name, change))
+        parts = self.parts
+        if parts is None:
+            parts = self.parts = {}
+        elif name in parts:
+            return parts[name]
+        offset, layout = self.layout.changed.get(name) or self.layout.change(name, change)
+        found = parts[name] = NkiTensor(
+            self.storage, self.start + offset, layout, self.buffer, self.dynamic, self.steered
+        )
+        return found
 
     def __getitem__(self, key: Any) -> NkiTensor:
         if type(key) is not tuple:
             key = (key,)
-        parts = tuple(
-            [
-                (
-                    None if part.start is None else index(part.start),
-                    None if part.stop is None else index(part.stop),
-                    None if part.step is None else index(part.step),
-                )
-                if type(part) is slice
-                else (part if part is None or part is Ellipsis else index(part))
-                for part in key
-            ]
-        )
-        on_chip = self.storage.memory != "hbm"
-        placed = self.layout.changed.get((on_chip, parts))
-        if placed is None:
-            _check_bounds(self, parts)
-            placed = self.layout.change((on_chip, parts), lambda array: _part(array, parts, on_chip))
-        return self._at(placed)
+        kinds: list[Any] = []
+        for part in key:
+            if type(part) is slice:
+                kinds.append(part.indices(ANY_SIZE))
+            else:
+                kinds.append(part if part is None or part is Ellipsis else index(part))
+        name = tuple(kinds)
+        if self.parts is not None and name in self.parts:
+            return self.parts[name]
+        on_chip = self.layout.memory != "hbm"
+        return self.changed(name, lambda array: _part(array, _checked(self, key), on_chip))
 
     def reshape(self, shape: tuple[int, ...]) -> NkiTensor:
         """The same elements in row-major order under another shape."""
@@ -148,10 +171,12 @@ class NkiTensor:
 
     def select(self, dim: int, index: Any) -> NkiTensor:
         """One index of a dimension, which disappears; a tensor or register as index is read as it runs."""
-        chosen = self[(*(slice(None),) * dim, _integer(index))]
-        if isinstance(index, NkiTensor):
-            chosen.steered, chosen.dynamic = (*self.steered, region_of(index)), True
-        return chosen
+        part = self[(*(slice(None),) * dim, _integer(index))]
+        if not isinstance(index, NkiTensor):
+            return part
+        return NkiTensor(
+            self.storage, part.start, part.layout, self.buffer, True, (*self.steered, index.located())
+        )
 
     def vector_select(self, dim: int, vector_offset: NkiTensor) -> NkiTensor:
         """Row i of the view is the row of an HBM tensor that element i of `vector_offset` names."""
@@ -227,25 +252,33 @@ class NkiTensor:
         A view that leaves its tensor is refused where it is used: kernels form some they never use.
         """
         kind = self.dtype if dtype is None else dtype_of(dtype)
-        row_bytes = self.layout.free * self.layout.itemsize
-        strides = byte_strides(self.storage, pattern, kind.itemsize, row_bytes)
+        pairs = tuple([(int(stride), int(count)) for stride, count in pattern])
+        name = (pairs, kind, indirect_dim)
+        step, form = self.layout.changed.get(name) or self._pattern(name)
         start = self.start + (offset or 0) * kind.itemsize
-        step = prod(self.shape[indirect_dim + 1 :]) * self.layout.itemsize
         steered, dynamic = self.steered, self.dynamic
-        shape = tuple([int(count) for _, count in pattern])
         if vector_offset is not None:
-            place = gathered(self.storage, kind, start, shape, strides, vector_offset.array, step)
-            steered = (region_of(vector_offset),)
-            return Indirect(self.storage, start, packed(shape, kind), self.buffer, place, steered)
+            rows = gathered(self.storage, start, form, vector_offset.array, step)
+            gapless = form.of(form.shape, row_major(form.shape, form.itemsize), kind)
+            return Indirect(self.storage, start, gapless, self.buffer, rows, (vector_offset.located(),))
         if scalar_offset is not None:
             start += _integer(scalar_offset) * step
             dynamic = True
             if isinstance(scalar_offset, NkiTensor):
-                steered = (*steered, region_of(scalar_offset))
-        found = strided(self.storage, kind, start, shape, strides)
-        if found is None:
+                steered = (*steered, scalar_offset.region or scalar_offset.located())
+        if start < 0 or start + form.span > self.storage.layout.nbytes:
             return Outside(self.storage, self.buffer, dynamic, steered)
-        return NkiTensor(self.storage, start, found, self.buffer, dynamic, steered)
+        return NkiTensor(self.storage, start, form, self.buffer, dynamic, steered)
+
+    def _pattern(self, name: tuple[Pattern, np.dtype[Any], int]) -> Placed:
+        """Bytes from index to index of the dimension that is addressed indirectly, and the pattern's form."""
+        pairs, kind, dim = name
+        layout = self.layout
+        strides = byte_strides(self.storage, pairs, kind.itemsize, layout.free * layout.itemsize)
+        step = prod(layout.shape[dim + 1 :]) * layout.itemsize
+        form = layout.of(tuple([count for _, count in pairs]), strides, kind)
+        found = layout.changed[name] = (step, form)
+        return found
 
     def view(self, dtype: Any) -> NkiTensor:
         """The same bytes as another dtype."""
@@ -303,29 +336,39 @@ def whole(storage: Storage, buffer: str) -> NkiTensor:
     return NkiTensor(storage, 0, storage.layout, buffer)
 
 
+def tensors(*values: Any) -> tuple[NkiTensor, ...]:
+    """Those operands that are tiles."""
+    return tuple([v for v in values if isinstance(v, NkiTensor)])
+
+
 def _integer(value: Any) -> int:
     """A number, a register's, or the one element of a tile."""
-    return int(value.array.reshape(-1)[0]) if isinstance(value, NkiTensor) else int(value)
+    return int(value.array.item(0)) if isinstance(value, NkiTensor) else int(value)
 
 
-def _part(array: Array, parts: tuple[Any, ...], on_chip: bool) -> Array:
+def _part(array: Array, parts: list[Any], on_chip: bool) -> Array:
     """What a key selects: on chip the partitions stay a dimension, and so does one free dimension."""
-    key = [slice(*part) if isinstance(part, tuple) else part for part in parts]
-    if on_chip and key and isinstance(key[0], int):
-        key[0] = slice(key[0], key[0] + 1 or None)
-    part = array[(*key, ...)] if Ellipsis not in key else array[tuple(key)]
+    if on_chip and parts and isinstance(parts[0], int):
+        parts[0] = slice(parts[0], parts[0] + 1 or None)
+    part = array[(*parts, ...)] if Ellipsis not in parts else array[tuple(parts)]
     while part.ndim < 1 + on_chip:
         part = part[..., None]
     return part
 
 
-def _check_bounds(tensor: NkiTensor, parts: tuple[Any, ...]) -> None:
+def _checked(tensor: NkiTensor, key: tuple[Any, ...]) -> list[Any]:
+    """A key of integers and slices of integers, inside the tensor's shape."""
+    parts = [
+        slice(*[None if end is None else index(end) for end in (part.start, part.stop, part.step)])
+        if type(part) is slice
+        else (part if part is None or part is Ellipsis else index(part))
+        for part in key
+    ]
     for size, part in zip(tensor.shape, parts, strict=False):
-        if isinstance(part, tuple):
-            stop = part[1]
-            if stop is not None and stop > size:
+        if isinstance(part, slice):
+            if part.stop is not None and part.stop > size:
                 raise KernelRefused(
-                    f"slice end {stop} is over {size} in tensor {tensor.name!r}",
+                    f"slice end {part.stop} is over {size} in tensor {tensor.name!r}",
                     "stay inside its shape",
                     rule="bounds",
                 )
@@ -335,6 +378,7 @@ def _check_bounds(tensor: NkiTensor, parts: tuple[Any, ...]) -> None:
                 "stay inside its shape",
                 rule="bounds",
             )
+    return parts
 
 
 def _reshaped(array: Array, shape: tuple[int, ...]) -> Array:
@@ -347,16 +391,3 @@ def _reshaped(array: Array, shape: tuple[int, ...]) -> Array:
         raise KernelRefused(
             "a reshape of this strided view would need a copy", "reshape before slicing", rule="reshape"
         ) from None
-
-
-def region_of(tensor: NkiTensor) -> Region:
-    """The bounding box of a view: exact unless the view is strided."""
-    storage = tensor.storage
-    if tensor.rows is not None:
-        return Region(storage.id, 0, storage.rows, 0, storage.row_bytes)
-    view = (tensor.start, tensor.layout)
-    found = storage.regions.get(view)
-    if found is None:
-        box = tensor.layout.box(tensor.start, storage.row_bytes)
-        found = storage.regions[view] = Region(storage.id, *box)
-    return found

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Sequence
 from types import CodeType, FrameType
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from simulator.errors import KernelRefused, SimulatorError
 from simulator.nki.dtypes import numpy_name
 from simulator.nki.initialised import anything_written, is_written, mark_written
 from simulator.nki.ranks import Ranks
 from simulator.nki.storage import Storage
-from simulator.nki.tensor import NkiTensor, region_of
-from simulator.trace import Engine, Instruction, Operation, Source, Tensor, Transfer
+from simulator.nki.tensor import NkiTensor
+from simulator.trace import Engine, Instruction, Operation, Region, Source, Tensor, Transfer
+
+_HERE = __name__.rpartition(".")[0]
+
+
+Found = TypeVar("Found", Operation, tuple[Operation, Transfer])
 
 
 class Launch:
@@ -31,8 +37,6 @@ class Launch:
         self.cores: list[list[Instruction]] = [[] for _ in range(lnc)]
         self.tensors: list[Tensor] = []
         self.sources: list[Source] = []
-        self.operations: dict[tuple[Any, ...], Operation] = {}
-        self.transfers: dict[tuple[Any, ...], Transfer] = {}
         self.lines = Lines(self.sources)
         self.shared: dict[tuple[str, int], Storage] = {}
         self.handover = Handover(lnc)
@@ -48,15 +52,16 @@ class Launch:
     def add_storage(self, storage: Storage) -> None:
         """Give a storage its id and its row in the trace."""
         storage.id = len(self.tensors)
+        form = storage.layout
         self.tensors.append(
             Tensor(
                 storage.id,
                 storage.name,
                 storage.memory,
-                storage.layout.shape,
-                numpy_name(storage.layout.dtype),
-                storage.rows,
-                storage.row_bytes,
+                form.shape,
+                numpy_name(form.dtype),
+                form.nbytes // form.row_bytes if form.row_bytes else 0,
+                form.row_bytes,
                 storage.core,
                 storage.role,
                 storage.address,
@@ -72,17 +77,26 @@ class Lines:
     """
 
     def __init__(self, sources: list[Source]) -> None:
+        self._places: dict[tuple[int, int], int] = {}
         self._sources = sources
         self._numbers: dict[tuple[CodeType, int], int] = {}
-        self._places: dict[tuple[int, int], int] = {}
         self._codes: list[CodeType] = []
 
-    def index(self, frame: FrameType) -> int:
-        """The number of the line a frame is at."""
-        place = (id(frame.f_code), frame.f_lasti)
+    def at(self, frame: FrameType) -> int:
+        """The number of the line that the innermost frame outside this package is at."""
+        line = self._places.get((id(frame.f_code), frame.f_lasti))
+        return self._outside(frame) if line is None else line
+
+    def _outside(self, frame: FrameType) -> int:
+        outer: FrameType | None = frame
+        while outer is not None and outer.f_globals.get("__name__", "").startswith(_HERE):
+            outer = outer.f_back
+        if outer is None:
+            return 0
+        place = (id(outer.f_code), outer.f_lasti)
         found = self._places.get(place)
         if found is None:
-            found = self._places[place] = self._number(frame.f_code, frame.f_lineno)
+            found = self._places[place] = self._number(outer.f_code, outer.f_lineno)
         return found
 
     def _number(self, code: CodeType, line: int) -> int:
@@ -140,6 +154,7 @@ class Program:
     def __init__(self, launch: Launch, core: int) -> None:
         self.launch = launch
         self.core = core
+        self.instructions = launch.cores[core]
         self.shared_count: dict[str, int] = {}
         self.in_order = 0
         self.accumulators: dict[str, Any] = {}
@@ -148,12 +163,18 @@ class Program:
         self.source: int | None = None
 
 
-_local = threading.local()
+class _Local(threading.local):
+    """What runs in a thread."""
+
+    program: Program | None = None
+
+
+_local = _Local()
 
 
 def current() -> Program:
     """The program that runs in this thread."""
-    program: Program | None = getattr(_local, "program", None)
+    program = _local.program
     if program is None:
         raise SimulatorError(
             "an nki call ran outside a kernel launch", "profile the kernel with `collectors profile --kernel`"
@@ -163,7 +184,7 @@ def current() -> Program:
 
 def running() -> bool:
     """Whether a kernel runs in this thread."""
-    return getattr(_local, "program", None) is not None
+    return _local.program is not None
 
 
 def set_current(program: Program | None) -> None:
@@ -171,34 +192,121 @@ def set_current(program: Program | None) -> None:
     _local.program = program
 
 
-_HERE = __name__.rpartition(".")[0]
-
-
 def location(launch: Launch) -> int:
     """Index of the source line of the innermost frame outside this package."""
-    frame: FrameType | None = sys._getframe(2)
-    while frame is not None and frame.f_globals.get("__name__", "").startswith(_HERE):
-        frame = frame.f_back
-    return 0 if frame is None else launch.lines.index(frame)
+    return launch.lines.at(sys._getframe(2))
 
 
-class Handle:
+class Handle(Instruction):
     """What a call returns: an instruction others can be made to follow."""
 
-    __slots__ = ("instruction",)
-
-    def __init__(self, instruction: Instruction | None) -> None:
-        self.instruction = instruction
+    __slots__ = ()
+    __hash__ = object.__hash__
 
     def depends_on(self, *producers: Handle, **_: Any) -> Handle:
         """Start only after `producers` are complete."""
-        if self.instruction is not None:
-            mine = tuple(p.instruction.index for p in producers if p.instruction is not None)
-            self.instruction.after += mine
+        self.after += tuple([p.index for p in producers if p is not NOT_RECORDED])
         return self
 
 
-NOT_RECORDED = Handle(None)
+NOTHING = Operation("sync", "nothing", "NOP", 1, 0, (), ())
+NOT_RECORDED = Handle(-1, 0, NOTHING, (), (), 0)
+"""What calls return where no instruction is kept."""
+
+KNOWN: dict[tuple[Any, ...], Any] = {}
+"""What a call comes to on operands of some forms, by the call, the forms, and what else it depends on.
+
+A call's rules and its operation follow from these alone: calls that kernels make by the thousand look both up
+under a key of their own, and equal operations are one.
+"""
+MANY = 1 << 17
+
+
+def learn(key: tuple[Any, ...], found: Found) -> Found:
+    """Remember what a call comes to: an operation, or one and its transfer."""
+    if len(KNOWN) >= MANY:
+        KNOWN.clear()
+    KNOWN[key] = found
+    return found
+
+
+def operation_on(
+    call: str,
+    opcode: str,
+    engine: str,
+    operands: Sequence[NkiTensor],
+    elements: int,
+    macs: int = 0,
+    **attributes: Any,
+) -> Operation:
+    """The operation of a call on its destinations, then what it reads; attributes come in one order."""
+    forms = [t.layout for t in operands]
+    key = (call, engine, elements, macs, *forms, *attributes.values())
+    return KNOWN.get(key) or learn(
+        key,
+        Operation(
+            cast(Engine, engine),
+            call,
+            opcode,
+            forms[0].partitions if forms else 1,
+            elements,
+            tuple([form.name for form in forms]),
+            tuple([form.memory for form in forms]),
+            attributes,
+            macs,
+        ),
+    )
+
+
+def issue(
+    operation: Operation,
+    dst: tuple[NkiTensor, ...],
+    src: tuple[NkiTensor, ...],
+    name: str | None = None,
+    transfer: Transfer | None = None,
+    rendezvous: int | None = None,
+) -> Handle:
+    """Record one instruction; marks `dst` written and refuses a `src` that was never written."""
+    program = _local.program or current()
+    reads: list[Region] = []
+    writes: list[Region] = []
+    steered: tuple[Region, ...] = ()
+    for tensor in src:
+        if not tensor.written and not is_written(tensor):
+            _reads_unwritten(program.launch, operation.call, tensor)
+        reads.append(tensor.region or tensor.located())
+        if tensor.steered:
+            steered += tensor.steered
+    for tensor in dst:
+        if tensor.layout.repeats:
+            raise _writes_repeated(operation.call, tensor)
+        if not tensor.written:
+            mark_written(tensor)
+        writes.append(tensor.region or tensor.located())
+        if tensor.steered:
+            steered += tensor.steered
+    launch = program.launch
+    if not launch.record:
+        return NOT_RECORDED
+    line = program.source
+    if line is None:
+        line = launch.lines.at(sys._getframe(2))
+    instructions = program.instructions
+    handle = Handle(
+        len(instructions),
+        program.core,
+        operation,
+        (*reads, *steered),
+        tuple(writes),
+        line,
+        transfer,
+        name,
+        (),
+        rendezvous,
+        program.in_order > 0,
+    )
+    instructions.append(handle)
+    return handle
 
 
 def emit(
@@ -209,78 +317,15 @@ def emit(
     src: tuple[NkiTensor, ...],
     elements: int,
     *,
-    macs: int = 0,
     name: str | None = None,
-    transfer: Transfer | None = None,
     rendezvous: int | None = None,
+    transfer: Transfer | None = None,
+    macs: int = 0,
     **attributes: Any,
 ) -> Handle:
-    """Record one instruction; marks `dst` written and refuses a `src` that was never written."""
-    program = current()
-    launch = program.launch
-    for tensor in src:
-        if not tensor.storage.filled and not is_written(tensor):
-            _reads_unwritten(launch, call, tensor)
-    for tensor in dst:
-        if tensor.layout.repeats:
-            raise _writes_repeated(call, tensor)
-        if not tensor.storage.filled:
-            mark_written(tensor)
-    if not launch.record:
-        return NOT_RECORDED
-    operation = _operation(launch, call, opcode, engine, dst + src, elements, macs, attributes)
-    reads = [region_of(t) for t in src]
-    writes = [region_of(t) for t in dst]
-    for tensor in src + dst:
-        if tensor.steered:
-            reads += tensor.steered
-    line = location(launch) if program.source is None else program.source
-    instructions = launch.cores[program.core]
-    instruction = Instruction(
-        len(instructions),
-        program.core,
-        operation,
-        tuple(reads),
-        tuple(writes),
-        line,
-        transfer,
-        name,
-        (),
-        rendezvous,
-        program.in_order > 0,
-    )
-    instructions.append(instruction)
-    return Handle(instruction)
-
-
-def _operation(
-    launch: Launch,
-    call: str,
-    opcode: str,
-    engine: str,
-    operands: tuple[NkiTensor, ...],
-    elements: int,
-    macs: int,
-    attributes: dict[str, Any],
-) -> Operation:
-    """The launch's operation on operands of these forms; a call names its attributes in one order."""
-    forms: list[Any] = [t.layout for t in operands]
-    forms += [t.storage.memory for t in operands]
-    kind = (call, engine, elements, macs, *forms, *attributes.values())
-    found = launch.operations.get(kind)
-    if found is None:
-        found = launch.operations[kind] = Operation(
-            cast(Engine, engine),
-            call,
-            opcode,
-            operands[0].layout.partitions if operands else 1,
-            elements,
-            tuple([t.layout.name for t in operands]),
-            tuple([t.storage.memory for t in operands]),
-            attributes,
-            macs,
-        )
-    return found
+    """`issue` the operation of a call that kept its rules."""
+    operation = operation_on(call, opcode, engine, dst + src, elements, macs, **attributes)
+    return issue(operation, dst, src, name, transfer, rendezvous)
 
 
 def _writes_repeated(call: str, tensor: NkiTensor) -> KernelRefused:
@@ -300,7 +345,7 @@ def _reads_unwritten(launch: Launch, call: str, tensor: NkiTensor) -> None:
             "write the tile first (memset, dma_copy)",
             rule="uninitialised",
         )
-    at = launch.sources[location(launch)]
+    at = launch.sources[launch.lines.at(sys._getframe(2))]
     launch.unwritten.setdefault(at, {})[name] = call
 
 

@@ -11,7 +11,6 @@ import numpy as np
 
 from simulator.nki import isa as instructions
 from simulator.nki.initialised import anything_written, is_written, mark_written
-from simulator.nki.layout import layout
 from simulator.nki.rules import refuse
 from simulator.nki.tensor import NkiTensor
 from simulator.nki_beta.index import Box, Index, Shape
@@ -268,4 +267,4 @@ def _strided(owner: NkiTensor, indices: tuple[Index, ...], box: Box) -> NkiTenso
         start += at * form.strides[axis]
     if any(stride < 0 for stride in strides):
         raise refuse("index-step", "an index runs backwards", "use steps above zero")
-    return NkiTensor(owner.storage, start, layout(sizes, tuple(strides), form.dtype), owner.buffer)
+    return NkiTensor(owner.storage, start, form.of(sizes, tuple(strides), form.dtype), owner.buffer)

@@ -11,8 +11,9 @@ from simulator.nki.isa.enums import reduce_cmd as ReduceCmd
 from simulator.nki.numerics import computing, lift, operand, store
 from simulator.nki.ops import OPS, Op
 from simulator.nki.rules import check_on_chip, check_partitions, check_same_size, refuse
-from simulator.nki.tensor import NkiTensor
-from simulator.nki.tracer import Handle, emit, free_elements
+from simulator.nki.tensor import FORM, NkiTensor, tensors
+from simulator.nki.tracer import KNOWN, Handle, emit, free_elements, issue, learn, operation_on
+from simulator.trace import Operation
 
 ACTIVATIONS = frozenset(
     (
@@ -58,7 +59,13 @@ def activation(
     dtype: Any = None,  # noqa: ARG001 - releases before 0.3 took it; dst says the type
 ) -> Handle:
     """dst = op(scale x data + bias); with reduce_res, also the sum over the free dimensions."""
-    return _activate("activation", dst, op, data, bias, scale, reduce_op, reduce_res, reduce_cmd, name)
+    pointers = tensors(bias, scale)
+    outputs = (dst,) if reduce_res is None else (dst, reduce_res)
+    key = ("activation", op, data.layout, len(outputs), *map(FORM, outputs), *map(FORM, pointers))
+    operation = KNOWN.get(key) or learn(key, _activate("activation", outputs, op, data, pointers))
+    if computing(dst):
+        _compute(dst, op, data, bias, scale, reduce_op, reduce_res, reduce_cmd)
+    return issue(operation, outputs, (data, *pointers), name)
 
 
 def activation_reduce(
@@ -72,12 +79,37 @@ def activation_reduce(
     name: str | None = None,
 ) -> Handle:
     """`activation` and its reduction in one instruction."""
-    command = ReduceCmd.reset_reduce
-    return _activate("activation_reduce", dst, op, data, bias, scale, reduce_op, reduce_res, command, name)
+    pointers = tensors(bias, scale)
+    outputs = (dst,) if reduce_res is None else (dst, reduce_res)
+    operation = _activate("activation_reduce", outputs, op, data, pointers)
+    if computing(dst):
+        _compute(dst, op, data, bias, scale, reduce_op, reduce_res, ReduceCmd.reset_reduce)
+    return issue(operation, outputs, (data, *pointers), name)
 
 
 def _activate(
-    call: str,
+    call: str, outputs: tuple[NkiTensor, ...], op: Op, data: NkiTensor, pointers: tuple[NkiTensor, ...]
+) -> Operation:
+    if op.name not in ACTIVATIONS:
+        raise refuse(
+            "activation-function", f"ScalarE has no table for {op!r}", "use VectorE, or a function it has"
+        )
+    check_on_chip(call, *outputs, data, *pointers)
+    check_partitions(call, *outputs, data)
+    check_same_size(call, outputs[0], data)
+    return operation_on(
+        call,
+        "ACTIVATE",
+        "scalar",
+        (*outputs, data, *pointers),
+        free_elements(data),
+        op=op.name,
+        reduce=len(outputs) > 1,
+        pointers=len(pointers),
+    )
+
+
+def _compute(
     dst: NkiTensor,
     op: Op,
     data: NkiTensor,
@@ -86,34 +118,11 @@ def _activate(
     reduce_op: Op | None,
     reduce_res: NkiTensor | None,
     command: ReduceCmd,
-    name: str | None,
-) -> Handle:
-    if op.name not in ACTIVATIONS:
-        raise refuse(
-            "activation-function", f"ScalarE has no table for {op!r}", "use VectorE, or a function it has"
-        )
-    pointers = tuple([v for v in (bias, scale) if isinstance(v, NkiTensor)])
-    outputs = (dst,) if reduce_res is None else (dst, reduce_res)
-    check_on_chip(call, *outputs, data, *pointers)
-    check_partitions(call, *outputs, data)
-    check_same_size(call, dst, data)
-    if computing(dst):
-        value = _evaluate(op, data, bias, scale)
-        store(dst, value)
-        if reduce_res is not None or command is not ReduceCmd.idle:
-            _reduce(data, value, reduce_op, command, reduce_res)
-    return emit(
-        call,
-        "ACTIVATE",
-        "scalar",
-        outputs,
-        (data, *pointers),
-        free_elements(data),
-        name=name,
-        op=op.name,
-        reduce=reduce_res is not None,
-        pointers=len(pointers),
-    )
+) -> None:
+    value = _evaluate(op, data, bias, scale)
+    store(dst, value)
+    if reduce_res is not None or command is not ReduceCmd.idle:
+        _reduce(data, value, reduce_op, command, reduce_res)
 
 
 def _evaluate(op: Op, data: NkiTensor, bias: Any, scale: Any) -> Any:
@@ -149,7 +158,7 @@ def activate2(
     name: str | None = None,
 ) -> Handle:
     """dst = op((data op0 imm0) op1 imm1) (NKI 0.4)."""
-    pointers = tuple(v for v in (imm0, imm1, relu_param) if isinstance(v, NkiTensor))
+    pointers = tensors(imm0, imm1, relu_param)
     outputs = (dst,) if reduce_res is None else (dst, reduce_res)
     check_on_chip("activate2", *outputs, data, *pointers)
     check_same_size("activate2", dst, data)
@@ -189,7 +198,7 @@ def exponential(
 ) -> Handle:
     """dst = exp(src - max_value) on VectorE of trn3, and its sum over the free dimensions."""
     outputs = (dst,) if reduce_res is None else (dst, reduce_res)
-    pointers = tuple(v for v in (max_value, reduce_init) if isinstance(v, NkiTensor))
+    pointers = tensors(max_value, reduce_init)
     check_on_chip("exponential", *outputs, src, *pointers)
     if computing(dst):
         value = np.exp(lift(src.array) - operand(max_value, src))

@@ -22,13 +22,23 @@ from simulator.nki.ops import OPS
 from simulator.nki.rules import check_same_size, refuse
 from simulator.nki.storage import Scatter
 from simulator.nki.tensor import NkiTensor, Outside
-from simulator.nki.tracer import Handle, current, emit, free_elements
-from simulator.trace import Transfer
+from simulator.nki.tracer import (
+    KNOWN,
+    NOT_RECORDED,
+    Handle,
+    emit,
+    free_elements,
+    issue,
+    learn,
+    operation_on,
+)
+from simulator.trace import Operation, Transfer
 
 QUEUE = {"swdge": "Dynamic", "hwdge": "DynamicHW", "none": "Static"}
 TRANSPOSED = {2: (1, 0), 3: (2, 1, 0), 4: (3, 1, 2, 0)}
 """How dma_transpose permutes by default (NKI docs, nki.isa.dma_transpose)."""
 HARDWARE_TRIGGERS = ("sync", "scalar")
+Movement = tuple[Operation, Transfer]
 
 
 def dma_copy(
@@ -43,17 +53,34 @@ def dma_copy(
     """Copy between HBM and SBUF, casting where the dtypes differ; either side may be indirectly addressed."""
     if oob_mode is Oob.skip and (isinstance(dst, Outside) or isinstance(src, Outside)):
         return _skipped(dst, src, dge_mode, engine, name)
+    scattered = None if dst.rows is None is src.rows else _scattered("dma_copy", dst, src)
+    key = ("dma_copy", dst.layout, src.layout, dst.dynamic, src.dynamic, scattered, dge_mode, engine)
+    operation, transfer = KNOWN.get(key) or learn(key, _copy(dst, src, dge_mode, engine))
+    if computing(dst):
+        _move(dst, src, oob_mode)
+    return issue(operation, (dst,), (src,), name, transfer)
+
+
+def _copy(dst: NkiTensor, src: NkiTensor, dge_mode: Dge | int, engine: Engine) -> Movement:
     check_same_size("dma_copy", dst, src)
-    if src.storage.memory == "psum" or dst.storage.memory == "psum":
+    if src.layout.memory == "psum" or dst.layout.memory == "psum":
         raise refuse(
             "dma-psum", "dma_copy does not reach PSUM (since NKI 0.3)", "go through SBUF with tensor_copy"
         )
     left_open = Dge(dge_mode) is Dge.unknown and engine is Engine.unknown
     asked = Dge.hwdge if left_open and _between_tiles(dst, src) else dge_mode
     mode, trigger = _resolved(asked, engine, dst.rows is not None or src.rows is not None)
-    if computing(dst):
-        _move(dst, src, oob_mode)
-    return _emit("dma_copy", "DMA_DIRECT2D", dst, (src,), mode, trigger, name, dge_open=left_open)
+    operation = operation_on(
+        "dma_copy", "DMA_DIRECT2D", trigger, (dst, src), free_elements(dst), dge_open=left_open
+    )
+    return operation, _transfer("dma_copy", dst, (src,), mode, trigger)
+
+
+def _scattered(call: str, *sides: NkiTensor) -> tuple[float | None, ...]:
+    """Of each side that lies where data says, the share of its rows that is inside its tensor."""
+    if any(isinstance(side, Columns) for side in sides):
+        raise refuse("tensor-indirection", f"{call} of an indirect tile", "gather it with tensor_copy first")
+    return tuple([None if side.rows is None else float(side.rows.inside.mean()) for side in sides])
 
 
 def _skipped(dst: NkiTensor, src: NkiTensor, dge_mode: Dge | int, engine: Engine, name: str | None) -> Handle:
@@ -63,15 +90,15 @@ def _skipped(dst: NkiTensor, src: NkiTensor, dge_mode: Dge | int, engine: Engine
     ends = (src.storage.memory, dst.storage.memory)
     transfer = Transfer(0, 1, 0.0, 0, *ends, mode, dynamic=True, queue=queue)  # type: ignore[arg-type]
     handle = emit("dma_copy", "DMA_DIRECT2D", trigger, (), (), 0, name=name, transfer=transfer)
-    if handle.instruction is not None:
-        handle.instruction.reads = (*src.steered, *dst.steered)
+    if handle is not NOT_RECORDED:
+        handle.reads = (*src.steered, *dst.steered)
     return handle
 
 
 def _between_tiles(dst: NkiTensor, src: NkiTensor) -> bool:
     """Whether a copy stays in SBUF and hardware can describe it: neither gathered nor cast."""
-    on_chip = dst.storage.memory == src.storage.memory == "sbuf"
-    return on_chip and dst.rows is None and src.rows is None and dst.array.dtype == src.array.dtype
+    on_chip = dst.layout.memory == src.layout.memory == "sbuf"
+    return on_chip and dst.rows is None and src.rows is None and dst.dtype == src.dtype
 
 
 def _resolved(mode: Dge | int, engine: Engine, indirect: bool) -> tuple[str, str]:
@@ -106,47 +133,17 @@ def _check_inside(oob: Oob, *sides: NkiTensor) -> None:
             raise refuse("bounds", "an indirect transfer names a row outside its tensor", "use oob_mode.skip")
 
 
-def _check_direct(call: str, *sides: NkiTensor) -> None:
-    if any(isinstance(side, Columns) for side in sides if side.rows is not None):
-        raise refuse("tensor-indirection", f"{call} of an indirect tile", "gather it with tensor_copy first")
-
-
 def _scatter(dst: NkiTensor, rows: Scatter, values: np.ndarray[Any, Any]) -> None:
     cells = rows.cells[rows.inside]
     rows.flat[cells] = rounded(values[rows.inside], dst.array.dtype)
 
 
-def _emit(
-    call: str,
-    opcode: str,
-    dst: NkiTensor,
-    srcs: tuple[NkiTensor, ...],
-    mode: str,
-    trigger: str,
-    name: str | None,
-    transpose: bool = False,
-    **attributes: Any,
-) -> Handle:
-    sides = (dst, *srcs)
-    _check_direct(call, *sides)
-    kept = min([float(t.rows.inside.mean()) for t in sides if t.rows is not None], default=1.0)
-    forms: list[Any] = [t.layout for t in sides]
-    forms += [t.storage.memory for t in sides]
-    kind = (mode, trigger, transpose, kept, *[(t.dynamic, t.rows is None) for t in sides], *forms)
-    known = current().launch.transfers
-    transfer = known.get(kind)
-    if transfer is None:
-        transfer = known[kind] = _transfer(dst, srcs, mode, trigger, kept, transpose)
-    return emit(
-        call, opcode, trigger, (dst,), srcs, free_elements(dst), name=name, transfer=transfer, **attributes
-    )
-
-
 def _transfer(
-    dst: NkiTensor, srcs: tuple[NkiTensor, ...], mode: str, trigger: str, kept: float, transpose: bool
+    call: str, dst: NkiTensor, srcs: tuple[NkiTensor, ...], mode: str, trigger: str, transpose: bool = False
 ) -> Transfer:
-    """What moves, of which an indirect side keeps the share `kept` inside its tensor."""
+    """What moves; an indirect side only moves the share of its rows that is inside its tensor."""
     sides = (dst, *srcs)
+    kept = min([share for share in _scattered(call, *sides) if share is not None], default=1.0)
     size = round(dst.layout.nbytes * len(srcs) * kept)
     elements = min(_contiguous(side) // side.dtype.itemsize for side in sides)
     run = 2 if transpose else max(1, elements * dst.dtype.itemsize)
@@ -155,9 +152,9 @@ def _transfer(
         size,
         descriptors,
         size / descriptors,
-        max((t.layout.partitions for t in sides if t.storage.memory != "hbm"), default=0),
-        srcs[0].storage.memory,
-        dst.storage.memory,
+        max((t.layout.partitions for t in sides if t.layout.memory != "hbm"), default=0),
+        srcs[0].layout.memory,
+        dst.layout.memory,
         mode,  # type: ignore[arg-type]
         any(t.dynamic for t in sides),
         transpose,
@@ -168,7 +165,7 @@ def _transfer(
 
 def _contiguous(tensor: NkiTensor) -> int:
     """Bytes of one contiguous run, the piece one descriptor moves; partitions are never contiguous."""
-    in_rows = tensor.rows is not None or tensor.storage.memory != "hbm"
+    in_rows = tensor.rows is not None or tensor.layout.memory != "hbm"
     return tensor.layout.run_in_row if in_rows else tensor.layout.run
 
 
@@ -185,15 +182,23 @@ def dma_transpose(
 
     The DGE transposes 2-byte elements; of 4 bytes each is a descriptor of its own.
     """
+    scattered = _scattered("dma_transpose", dst, src)
+    key = ("dma_transpose", dst.layout, src.layout, dst.dynamic, src.dynamic, scattered, dge_mode)
+    operation, transfer = KNOWN.get(key) or learn(key, _transpose(dst, src, dge_mode))
+    order = tuple(axes) if axes is not None else TRANSPOSED[src.ndim]
+    if computing(dst):
+        store(dst, src.array.transpose(order))
+    return issue(operation, (dst,), (src,), name, transfer)
+
+
+def _transpose(dst: NkiTensor, src: NkiTensor, dge_mode: Dge | int) -> Movement:
     size = src.layout.itemsize
     if size not in (2, 4) or (size == 4 and src.rows is not None):
         raise refuse("dma-transpose-dtype", f"dma_transpose of {src.dtype.name}", "use a 2-byte dtype")
     check_same_size("dma_transpose", dst, src)
-    order = tuple(axes) if axes is not None else TRANSPOSED[src.ndim]
     mode, trigger = _resolved(Dge.none if size == 4 else dge_mode, Engine.unknown, src.rows is not None)
-    if computing(dst):
-        store(dst, src.array.transpose(order))
-    return _emit("dma_transpose", "DMA_TRANSPOSE", dst, (src,), mode, trigger, name, transpose=True)
+    operation = operation_on("dma_transpose", "DMA_TRANSPOSE", trigger, (dst, src), free_elements(dst))
+    return operation, _transfer("dma_transpose", dst, (src,), mode, trigger, transpose=True)
 
 
 def dma_compute(
@@ -227,4 +232,14 @@ def dma_compute(
         else:
             store(dst, total)
     mode, trigger = _resolved(Dge.unknown if indirect else Dge.none, Engine.unknown, indirect)
-    return _emit("dma_compute", "DMA_DIRECT2D", dst, tuple(srcs), mode, trigger, name)
+    transfer = _transfer("dma_compute", dst, tuple(srcs), mode, trigger)
+    return emit(
+        "dma_compute",
+        "DMA_DIRECT2D",
+        trigger,
+        (dst,),
+        tuple(srcs),
+        free_elements(dst),
+        name=name,
+        transfer=transfer,
+    )

@@ -5,7 +5,13 @@ from __future__ import annotations
 import enum
 
 
-class engine(enum.Enum):  # noqa: N801 - the name kernels use
+class _Choice(enum.Enum):
+    """Hashed by identity: Python's own hash of a member is a call, and members are part of many keys."""
+
+    __hash__ = object.__hash__
+
+
+class engine(_Choice):  # noqa: N801 - the name kernels use
     """Where an instruction runs; `unknown` leaves the choice to the compiler."""
 
     unknown = 0
@@ -17,7 +23,7 @@ class engine(enum.Enum):  # noqa: N801 - the name kernels use
     sync = 6
 
 
-class dge_mode(enum.Enum):  # noqa: N801
+class dge_mode(_Choice):  # noqa: N801
     """Who generates a transfer's descriptors."""
 
     unknown = 0
@@ -26,14 +32,14 @@ class dge_mode(enum.Enum):  # noqa: N801
     none = 3
 
 
-class oob_mode(enum.Enum):  # noqa: N801
+class oob_mode(_Choice):  # noqa: N801
     """What an index outside the tensor does."""
 
     error = 0
     skip = 1
 
 
-class reduce_cmd(enum.Enum):  # noqa: N801
+class reduce_cmd(_Choice):  # noqa: N801
     """What happens to the engine's accumulator."""
 
     idle = 0
@@ -51,14 +57,14 @@ class nc_version(enum.IntEnum):  # noqa: N801
     gen4 = 4
 
 
-class matmul_perf_mode(enum.Enum):  # noqa: N801
+class matmul_perf_mode(_Choice):  # noqa: N801
     """Faster fp8 matmuls."""
 
     none = "none"
     double_row = "double_row"
 
 
-class dma_engine(enum.Enum):  # noqa: N801
+class dma_engine(_Choice):  # noqa: N801
     """Who moves the data of a sendrecv."""
 
     dma = 1

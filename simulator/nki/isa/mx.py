@@ -98,7 +98,7 @@ def _check(
     for scale in scales:
         if scale.array.dtype.name not in SCALE_DTYPES:
             raise refuse("mx-dtype", f"scales of {scale.array.dtype}", "use uint8 or float8_e8m0fnu")
-    if dst.storage.memory != "psum" or any(t.storage.memory != "sbuf" for t in (stationary, moving, *scales)):
+    if dst.layout.memory != "psum" or any(t.storage.memory != "sbuf" for t in (stationary, moving, *scales)):
         raise refuse(
             "operand-memory",
             "nc_matmul_mx reads SBUF and writes PSUM only",

@@ -14,7 +14,7 @@ import numpy as np
 from simulator.nki.isa.enums import engine as Engine
 from simulator.nki.numerics import computing, fill, lift, operand, rounded
 from simulator.nki.rules import PARTITIONS, check_engine, check_on_chip, check_same_size, refuse
-from simulator.nki.tensor import NkiTensor, region_of
+from simulator.nki.tensor import NkiTensor
 from simulator.nki.tracer import Handle, current, emit, free_elements
 
 WORDS = 6
@@ -64,7 +64,7 @@ def _lanes(engine: str) -> Lanes:
 
 def _words(engine: str, like: NkiTensor) -> Array:
     """Random words in the shape of a tile, from the lanes of its partitions."""
-    drawn = _lanes(engine).draw(region_of(like).row0, like.shape[0], free_elements(like))
+    drawn = _lanes(engine).draw(like.located().row0, like.shape[0], free_elements(like))
     return drawn.reshape(like.shape)
 
 

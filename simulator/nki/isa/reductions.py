@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from simulator.nki import accumulators
-from simulator.nki.isa.elementwise import apply, place, tensors
+from simulator.nki.isa.elementwise import apply, place
 from simulator.nki.isa.enums import engine as Engine
 from simulator.nki.isa.enums import reduce_cmd as ReduceCmd
 from simulator.nki.numerics import computing, flat, lift, operand, store
 from simulator.nki.ops import Op
 from simulator.nki.rules import check_same_size, refuse
-from simulator.nki.tensor import NkiTensor
+from simulator.nki.tensor import NkiTensor, tensors
 from simulator.nki.tracer import Handle, emit, free_elements
 
 
