@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from analysis.machine_facts import MachineFacts
 from analysis.roofline import bounds
+from analysis.spills import spilled
 from analysis.stalls import EngineTime
 from analysis.variants import Found
 from app import pieces, words
@@ -79,6 +80,7 @@ def facts(launch: Launch, profile: Profile, machine: MachineFacts | None) -> str
             _pair(words.size(profile.sbuf_peak_bytes), count(profile.psum_peak_banks)),
             "Largest occupation over the launch, all partitions of a core",
         ),
+        ("spilled, loaded again", _spilled(profile), "Bytes moved because SBUF was too small"),
     )
     head = [(profile.kernel, ""), (profile.provenance, f"{profile.tool} {profile.tool_version}")]
     said = [row for row in rows if row[1].strip(_NOTHING)]
@@ -89,6 +91,12 @@ def cautions(profile: Profile, warnings: Iterable[str]) -> str:
     """What to know before trusting the profile."""
     depends = f"depends on the values of {profile.data_dependent}" if profile.data_dependent else ""
     return pieces.notes(f"! {pieces.plain(each)}" for each in (depends, *warnings) if each)
+
+
+def _spilled(profile: Profile) -> str:
+    """What spilling moved, or nothing to show."""
+    moved = spilled(profile)
+    return _NOTHING if moved is None else _pair(*map(words.size, moved))
 
 
 _NOTHING = f"{words.MISSING} ·"

@@ -127,6 +127,8 @@ def _picked(run: Run, name: str | None) -> tuple[Launch, Profile]:
 
 
 def _lead(launch: Launch, profile: Profile, limits: Bounds | None) -> Iterable[str]:
+    from analysis.spills import spilled
+
     interval = (
         ""
         if launch.low_ns is None or launch.high_ns is None
@@ -141,6 +143,8 @@ def _lead(launch: Launch, profile: Profile, limits: Bounds | None) -> Iterable[s
         yield f"floor {_us(limits.floor_ns)} us ({attained}), {limits.bound}: {limits.basis}"
     if profile.interval_basis:
         yield f"interval: {profile.interval_basis}"
+    if (moved := spilled(profile)) is not None:
+        yield f"spilled: {moved[0]:,} bytes saved to HBM, {moved[1]:,} bytes loaded again"
 
 
 def _engines(times: Sequence[EngineTime], profile: Profile) -> Table | None:

@@ -11,6 +11,7 @@ import pyarrow as pa
 from collectors.simulated.traffic import bytes_by_memory
 from collectors.simulated.transfer_rows import transfer_id
 from simulator.api import Simulation, Timeline
+from simulator.compiler.spills import SPILLS, spill_bytes
 from simulator.costs.cost import all_halves, any_psum, itemsize
 from simulator.trace import Instruction, Trace
 
@@ -65,6 +66,9 @@ def _core(trace: Trace, core: int, shown: Timeline, other: Timeline) -> pa.Table
     sizes = [bytes_by_memory(i, trace.tensors) for i in instructions]
     for name in _BYTES:
         columns[name] = pa.array([found.get(name, 0) for found in sizes], pa.int64())
+    spills = [spill_bytes(i) for i in instructions]
+    for name in SPILLS:
+        columns[name] = pa.array([found.get(name, 0) for found in spills], pa.int64())
     return pa.table(columns)
 
 

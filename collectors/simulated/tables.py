@@ -13,7 +13,7 @@ import pyarrow as pa
 from collectors.records import Profile
 from collectors.simulated.instruction_rows import instruction_table
 from collectors.simulated.intervals import Spans, active_shares, engine_spans, union_table
-from collectors.simulated.traffic import necessary_bytes, packet_counts
+from collectors.simulated.traffic import necessary_bytes, packet_counts, spilled_bytes
 from collectors.simulated.transfer_rows import packet_table, queue_table, transfer_table
 from simulator.api import Simulation, Timeline
 from simulator.costs.dma import movement
@@ -120,6 +120,7 @@ def _raw(simulation: Simulation, facts: Machine) -> dict[str, object]:
         "profile_envelope_ns": facts.profile.envelope_ns,
         "machine_table": facts.digest,
         **packet_counts(simulation.trace, facts),
+        **spilled_bytes(simulation.trace),
         **throttled,
     }
 

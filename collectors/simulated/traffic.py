@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from simulator.compiler.spills import spill_bytes
 from simulator.costs.cost import itemsize
 from simulator.costs.dma import movement, packets
 from simulator.machine.facts import Machine
@@ -50,6 +51,15 @@ def packet_counts(trace: Trace, facts: Machine) -> dict[str, int]:
                 kind = PACKET_CLASSES[instruction.transfer.dge]
                 counts[kind] += packets(facts.dma, instruction.transfer, engines)
     return {f"{kind}_dma_packet_count": count for kind, count in counts.items()}
+
+
+def spilled_bytes(trace: Trace) -> dict[str, int]:
+    """What spilling saved and loaded again, under Neuron Explorer's names; {} where nothing was spilled."""
+    found: dict[str, int] = {}
+    for instruction in (i for core in trace.cores for i in core):
+        for name, size in spill_bytes(instruction).items():
+            found[name] = found.get(name, 0) + size
+    return found
 
 
 def _add(found: dict[str, int], memory: str, way: str, size: int) -> None:

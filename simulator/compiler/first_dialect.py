@@ -6,6 +6,7 @@ from simulator.compiler.copy_engines import balanced
 from simulator.compiler.joined_iterations import joined_iterations
 from simulator.compiler.merged_copies import merged_copies
 from simulator.compiler.repeated_loads import without_repeated_loads
+from simulator.compiler.spills import spilled
 from simulator.compiler.transfers import by_address, coalesced
 from simulator.trace import FIRST_DIALECT, Trace
 
@@ -15,4 +16,4 @@ def compiled(trace: Trace) -> Trace:
     if trace.dialect != FIRST_DIALECT or trace.as_written:
         return trace
     loaded = coalesced(by_address(without_repeated_loads(trace)))
-    return balanced(joined_iterations(merged_copies(loaded)))
+    return spilled(balanced(joined_iterations(merged_copies(loaded))))

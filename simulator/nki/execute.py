@@ -79,7 +79,7 @@ def _checked(launch: Launch, function: Callable[..., Any], outcomes: list[Any]) 
     trace = _trace(launch, function, outcomes)
     trace.dialect, trace.as_written = launch.dialect, launch.as_written
     if launch.record:
-        check_capacity(trace, may_spill=trace.dialect == FIRST_DIALECT)
+        check_capacity(trace, may_spill=trace.dialect == FIRST_DIALECT and not trace.as_written)
     return trace
 
 
