@@ -197,6 +197,40 @@ def test_dynamic_addresses_double_what_software_descriptors_cost():
     assert moved(128, 2048, "hwdge").prepare_ns == 0
 
 
+def test_hardware_descriptors_take_the_triggering_engine_for_their_issue():
+    short, long = moved(64, 512), moved(128, 512)
+    assert long.issue_ns - long.printed_ns == pytest.approx(TRN2.dma.hwdge_gap_ns)
+    assert long.printed_ns - short.printed_ns == pytest.approx(64 * TRN2.dma.hwdge_descriptor_ns)
+    assert long.printed_ns > TRN2.dma.hwdge_issue_ns
+
+
+def test_a_transfer_of_more_descriptors_than_a_ring_holds_its_engine():
+    kernel = Kernel()
+    source, target = kernel.tensor("hbm", 65536, role="input"), kernel.tensor("sbuf", 65536)
+    kernel.load(source, target)
+    load = kernel.cores[0][0]
+    fits = replace(load, transfer=replace(load.transfer, descriptors=16 * 34, descriptor_bytes=15420))
+    more = replace(load, transfer=replace(load.transfer, descriptors=16 * 68, descriptor_bytes=7710))
+    issued = TRN2.dma.hwdge_issue_ns + TRN2.dma.hwdge_descriptor_ns * 16 * 34
+    assert movement(TRN2, fits).printed_ns == pytest.approx(issued)
+    held = movement(TRN2, more)
+    assert held.printed_ns == pytest.approx(TRN2.dma.hwdge_latency_ns + held.work_ns / 2)
+
+
+def test_short_writes_to_hbm_cost_more_than_reads():
+    dma = TRN2.dma
+    short = [descriptor_time(dma, 256, to_hbm=to_hbm) for to_hbm in (True, False)]
+    long = [descriptor_time(dma, 2048, to_hbm=to_hbm) for to_hbm in (True, False)]
+    assert short[0] - short[1] == pytest.approx(dma.small_write_ns)
+    assert long[0] == long[1]
+
+
+def test_a_register_load_and_a_branch_take_the_sequencer():
+    assert one("gpsimd", "register_load", 1).issue_ns == TRN2.sequencer.register_load_ns
+    assert one("sync", "dynamic_range", 1).issue_ns == TRN2.sequencer.branch_ns
+    assert one("sync", "register_move", 1).issue_ns == TRN2.sequencer.register_op_ns
+
+
 def test_the_cost_table_tells_attributes_apart():
     kernel = Kernel()
     a, b = kernel.tensor("sbuf", 2048), kernel.tensor("sbuf", 2048)

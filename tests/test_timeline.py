@@ -129,6 +129,21 @@ def test_two_queues_share_the_engines_equally():
     assert lasts == pytest.approx([2 * (alone.transfers[0].end_ns - alone.transfers[0].start_ns - tail)] * 2)
 
 
+def test_loads_slow_down_while_stores_move():
+    def last_ns(target, source):
+        kernel = Kernel()
+        hbm, other = kernel.tensor("hbm", 65536, role="input"), kernel.tensor("hbm", 65536)
+        on_chip, there = kernel.tensor("sbuf", 65536), kernel.tensor("sbuf", 65536)
+        places = {"in": hbm, "out": other, "here": on_chip, "there": there}
+        kernel.move(hbm, on_chip, engine="sync")
+        kernel.move(places[source], places[target], engine="scalar")
+        first = schedule(kernel.trace(), "as_written").transfers[0]
+        return first.end_ns - first.start_ns
+
+    two_loads, load_and_store = last_ns("there", "in"), last_ns("out", "there")
+    assert load_and_store > 1.1 * two_loads
+
+
 def test_transfers_on_different_engines_of_one_queue_do_not_wait():
     kernel = Kernel()
     source = kernel.tensor("hbm", 65536, role="input")
