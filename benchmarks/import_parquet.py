@@ -2,8 +2,9 @@
 
     python benchmarks/import_parquet.py --rows 1000000
 
-Makes a profile of `--rows` instructions and twice as many DMA packets (schema 7.4.0, every column filled,
-tables split as Neuron Explorer splits them, rows of a core nearly in order of time). Then, each in a process
+Makes a profile of a whole model's graph with `--rows` instructions of six slots and twice as many DMA packets
+(schema 7.4.0, every column filled, tables split as Neuron Explorer splits them, rows of a core nearly in order
+of time, transfers that name their instruction). Then, each in a process
 of its own and into a new file: CREATE TABLE AS SELECT of every table, and `collectors import`. Prints the
 seconds, the ratio and the peak memory. Figure to reach: at least half as fast, at `--rows 10000000`.
 """
@@ -33,7 +34,12 @@ STEP_NS = 100
 Act = Callable[[Path, Path], None]
 Told = Any  # a queue of (seconds of the clock, seconds of the processor)
 
-PLACE = """'["/home/user/model/kernels/experts.py:' || (20 + i % 180) || '"]'"""
+FILES = ("rmsnorm", "qkv", "attention_decode", "o_proj", "router", "experts_decode", "helpers")
+LAYERS = ("input_layernorm", "self_attn/qkv_proj", "self_attn", "self_attn/o_proj", "mlp/router", "mlp/expert_mlps")
+PLACE = f"""
+    '["/home/user/model/kernels/' || {list(FILES)}[1 + i // 900 % {len(FILES)}] || '.py:' || (20 + i % 180) || '"]'
+"""
+LAYER = f"'/model/layers.' || i // 6300 % 48 || '/' || {list(LAYERS)}[1 + i // 900 % {len(LAYERS)}]"
 
 INSTRUCTION = f"""
     i * {STEP_NS} + h % 40 AS start_ts, start_ts + 60 AS end_ts, 60 AS duration_ns,
@@ -47,7 +53,7 @@ INSTRUCTION = f"""
     i % 90000 AS raw_bir_id, 'I-' || i % 90000 || '-0' AS bir_instruction_name,
     'I-' || i % 90000 || '-0' AS kernel_instruction_name, h % 65536 AS crc_in, h % 65521 AS crc_out,
     h % 900 AS evt_wait_time_ns, '[]' AS hlo_attrs, 'fusion.' || i % 400 AS hlo_name, i % 400 AS raw_hlo_id,
-    i % 400 AS raw_framework_id, '/model/layers.' || i % 48 || '/mlp' AS layer, '[' || i % 700 || ']' AS
+    i % 400 AS raw_framework_id, {LAYER} AS layer, '[' || i % 700 || ']' AS
     stack_frame_ids,
     {PLACE}::VARCHAR AS nki_source_location, '' AS bir_debug_info_source_location,
     start_ts AS dma_trigger_start_ts, end_ts AS dma_trigger_end_ts, 0 AS dma_wait_time_ns, '' AS
@@ -88,7 +94,9 @@ TRANSFER = f"""
     '[[128, 64]]' AS write_shape, '' AS write_offset, '' AS write_steps, false AS is_transpose_mode,
     '' AS transpose_element_size, '' AS transpose_shape, '' AS transpose_from_shape, '' AS
     transpose_to_shape,
-    '' AS transpose_unroll_factor, i AS trigger, i AS completion
+    '' AS transpose_unroll_factor,
+    (i * {PACKETS_A_TRANSFER} // 2) * {STEP_NS} + (hash(i * {PACKETS_A_TRANSFER} // 2) >> 1) % 40 AS trigger,
+    trigger + 60 AS completion
 """
 
 

@@ -87,6 +87,20 @@ def test_rows_may_differ_by_their_rounding_only(slack: float, named: list[str]) 
     assert [each.field for each in disagreements(RECORD, TRN2, 2, rows)] == named
 
 
+def test_time_under_throttling_is_told_by_core_in_the_order_of_the_summarys_cores(tmp_path: Path) -> None:
+    row = {"timestamp": 0, "duration": 30, "k": 4, "n": 8, "type": 1}
+    ham = [row | {"subgraph": "sg00"}, row | {"subgraph": "sg01", "duration": 50}]
+    ham += [row | {"subgraph": "sg01", "k": 8, "duration": 7}]
+    told = {"throttle_active_nc4_time_ns": 30, "throttle_active_nc5_time_ns": 57}
+    work = {"opcode": "MATMUL", "timestamp": 0, "duration": 300, "subgroup": "Tensor", "id": 1}
+    path = tmp_path / "throttled.json"
+    path.write_text(json.dumps({"instruction": [work], "ham": ham, "summary": [{"total_time": 1e-6} | told]}))
+    (run,) = read([path])
+    said = [each for each in run.warnings if "throttle" in each]
+    assert len(said) == 1
+    assert said[0].startswith("throttle_active_nc5_time_ns is 57 but the rest says 50")
+
+
 def test_rows_that_are_half_of_the_summary_are_said_to_be() -> None:
     (found,) = disagreements(RECORD, TRN2, 2, {"static_dma_packet_count": RowSum(50.0)})
     assert "half of the rows" in found.sentence

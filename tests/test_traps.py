@@ -143,6 +143,43 @@ def test_trap_4_the_version_decides_what_a_field_means_and_is_kept(
     ]
 
 
+def test_trap_4_an_old_profiles_fp32_counts_once_and_weighs_four_times(tmp_path: Path, store: Store) -> None:
+    row = {
+        "opcode": "MATMUL",
+        "timestamp": 0,
+        "duration": 9,
+        "subgroup": "Tensor",
+        "operands": "fp32_mode=LOW_HIGH",
+    }
+    rows = [row | {"elements": 3000, "id": 1}]
+    rows += [row | {"elements": 1000, "id": 2, "instruction_type": "TRANSPOSE"}]
+    rows += [row | {"elements": 500, "id": 3, "operands": "src=bfloat16"}]
+    counted = {"hardware_flops": 9000, "transpose_flops": 2000, "mm_arithmetic_intensity": 7.0}
+    shares = {"hfu_estimated_percent": 0.9, "mfu_inst_estimated_percent": 0.7, "mfu_estimated_percent": 0.7}
+    summary_ = RECORD | counted | shares | {"total_time": 1e-8, "profiler_version": "2.28.23.0"}
+    path = tmp_path / "fp32.json"
+    path.write_text(json.dumps({"instruction": rows, "summary": [summary_]}))
+    run, profile = only(path)
+    told = {name: (row["raw"], row["normalised"]) for name, row in fields(profile).items()}
+    # 6000 of fp32 and 1000 of bf16 FLOPs that are no transposes: 4000 in truth, 3 * 4 + 1 thousand by cost
+    assert profile.macs == 2000
+    assert told["hardware_flops"] == ("9000", 5000.0)
+    assert told["transpose_flops"] == ("2000", 1000.0)
+    assert told["mm_arithmetic_intensity"] == ("7.0", 4.0)
+    assert told["mfu_inst_estimated_percent"] == told["mfu_estimated_percent"] == ("0.7", pytest.approx(1.3))
+    assert told["hfu_estimated_percent"] == ("0.9", pytest.approx(1.7))
+    store.save(run)
+    kept = store.table(profile.profile_id, "Instruction")
+    assert sorted(kept["raw_flops"].to_pylist()) == [1000, 1000, 3000]
+
+
+def test_trap_9_a_class_of_dma_that_is_not_named_did_nothing(tmp_path: Path) -> None:
+    _, profile = only(summary(tmp_path, static_dma_packet_count=6, software_dynamic_dma_packet_count=2))
+    told = fields(profile)["hardware_dynamic_dma_packet_count"]
+    assert (told["raw"], told["normalised"]) == (None, 0.0)
+    assert fields(profile)["software_dynamic_dma_packet_count"]["normalised"] == 2
+
+
 @pytest.mark.parametrize("unfinished", [{"Summary": []}, {"Summary": None}])
 def test_trap_5_headers_come_first_and_the_summary_last(tmp_path: Path, unfinished: dict[str, Any]) -> None:
     with pytest.raises(UnreadableInput, match="processing has not finished"):

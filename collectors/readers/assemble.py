@@ -22,6 +22,9 @@ from collectors.records import ENGINE_NAMES, Artifact, Launch, Profile, Run
 NEWEST = (2, 33)
 """The newest release whose fields' meanings are known."""
 
+CHECKED_ONLY = frozenset({"Throttle"})
+"""Tables the summary is checked against, and that are not stored."""
+
 VERSIONS = (
     "profiler_version",
     "compiler_version",
@@ -41,11 +44,13 @@ def run_of(reading: Reading, artifacts: tuple[Artifact, ...]) -> Run:
     """A run with one launch and one profile; its id is that of its artifacts, so the same file is one run."""
     family = family_of(reading.summary.get("instance_type") or reading.constants.get("instance_type"))
     cores = _cores(reading, family)
-    fields = normalise(reading.summary, reading.version, reading.fp32_flops)
+    fields = normalise(reading.summary, reading.version, reading.fp32)
     duration, basis = _duration(reading, fields)
     active = activity(reading.rows)
     profile = _profile(reading, fields, family, cores, (duration, basis), active)
-    wrong = identities.disagreements(reading.summary, family, cores, row_sums(reading.rows, active))
+    wrong = identities.disagreements(
+        reading.summary, family, cores, row_sums(reading.rows, active, reading.summary)
+    )
     said = (*reading.notes, *_unsaid(reading, family, basis), *(each.sentence for each in wrong))
     return Run(
         run_id=digest("import", reading.identity)[:32],
@@ -166,7 +171,10 @@ def _profile(
         tool_version=reading.version,
         raw={"summary": dict(reading.summary), "constants": dict(reading.constants)} | _necessary(fields),
         tables=_tables(reading, fields),
-        scans=placed(reading.scans, reading.window_ns[0] if reading.window_ns else 0),
+        scans=placed(
+            {name: scan for name, scan in reading.scans.items() if name not in CHECKED_ONLY},
+            reading.window_ns[0] if reading.window_ns else 0,
+        ),
     )
 
 
@@ -179,9 +187,8 @@ def _necessary(fields: Mapping[str, Field]) -> dict[str, Any]:
 def _tables(reading: Reading, fields: Mapping[str, Field]) -> dict[str, pa.Table]:
     """Rows on a clock that starts with execution: what comes before it has negative times."""
     origin = reading.window_ns[0] if reading.window_ns else 0
-    return {name: _shifted(rows, origin) for name, rows in reading.tables.items()} | {
-        "summary_field": as_table(fields)
-    }
+    kept = {name: rows for name, rows in reading.tables.items() if name not in CHECKED_ONLY}
+    return {name: _shifted(rows, origin) for name, rows in kept.items()} | {"summary_field": as_table(fields)}
 
 
 def _shifted(rows: pa.Table, origin: int) -> pa.Table:

@@ -11,7 +11,7 @@ from collectors.readers.issuers import ISSUED
 
 NS_PER_S = 1e9
 PS_PER_NS = 1000
-TIMES = ("start_ts", "end_ts", "duration_ns", "evt_wait_time_ns", "dma_wait_time_ns", *ISSUED)
+TIMES = ("start_ts", "end_ts", "duration_ns", "evt_wait_time_ns", "dma_wait_time_ns", "duration", *ISSUED)
 
 
 def in_ns(tables: Mapping[str, pa.Table], total_s: float) -> tuple[dict[str, pa.Table], tuple[str, ...]]:

@@ -196,6 +196,10 @@ QUEUE = (
     Column("axi_port", _I64, _integer("q_axi_port")),
     Column("dram_channel", _I64, _integer("q_dram_channel")),
 )
+THROTTLE = (
+    Column("pcore_idx", _I32, core),
+    *(Column(name, _I64, _integer(name)) for name in ("timestamp", "duration", "k", "n")),
+)
 WARNING = (
     Column("message", _TEXT, lambda row: str(row["message"])),
     Column("category", _TEXT, lambda row: str(row.get("category") or "")),

@@ -17,8 +17,9 @@ from collectors.errors import UnreadableInput
 from collectors.readers import columns
 from collectors.readers.clock import in_ns
 from collectors.readers.columns import Builder
+from collectors.readers.fp32 import Fp32, counted_once
 from collectors.readers.issuers import with_issuers
-from collectors.readers.normalise import number
+from collectors.readers.normalise import doubled, number
 from collectors.readers.reading import Reading, Watch, unwatched
 from collectors.readers.rows import in_program_order, longest_gap_ns, window
 from collectors.readers.stream import Malformed, items
@@ -31,12 +32,14 @@ TABLES = {
     "ActiveTime": columns.ACTIVE,
     "DmaQueuesInfo": columns.QUEUE,
     "Warning": columns.WARNING,
+    "Throttle": columns.THROTTLE,
 }
 LISTS = {
     "instruction": "Instruction",
     "active_time": "ActiveTime",
     "dma_queues_info": "DmaQueuesInfo",
     "warnings": "Warning",
+    "ham": "Throttle",
 }
 MOSTLY = 0.5
 """Share of the execution without any work from which the person is told."""
@@ -50,7 +53,6 @@ class _Collected:
         self.builders = {name: Builder(made_of) for name, made_of in TABLES.items()}
         self.single: dict[str, Mapping[str, Any]] = {}
         self.duplicates = 0
-        self.fp32_flops = 0
 
     def take(self, name: str, item: Any) -> None:
         if name in SINGLE:
@@ -58,10 +60,7 @@ class _Collected:
         elif name == "dma":
             self._dma(_object(item))
         elif name in LISTS:
-            row = _object(item)
-            self.builders[LISTS[name]].add(row)
-            if "fp32_mode=" in str(row.get("operands", "")):
-                self.fp32_flops += columns.flops(row) or 0
+            self.builders[LISTS[name]].add(_object(item))
 
     def _dma(self, row: Mapping[str, Any]) -> None:
         if row.get("duplicate") == "yes":
@@ -100,6 +99,9 @@ def _reading(path: Path, sha256: str, found: _Collected, tables: dict[str, pa.Ta
     tables = with_issuers(with_descriptors(named_queues(tables)))
     tables["Instruction"] = in_program_order(tables["Instruction"])
     metadata, info = found.single.get("metadata", {}), found.single.get("profile_info", {})
+    version, fp32 = str(summary.get("profiler_version") or info.get("profiler_version") or ""), Fp32()
+    if doubled(version):
+        tables["Instruction"], fp32 = counted_once(tables["Instruction"])
     constants = {
         **metadata,
         "profile_info": dict(info),
@@ -119,7 +121,7 @@ def _reading(path: Path, sha256: str, found: _Collected, tables: dict[str, pa.Ta
         constants=constants,
         tables=tables,
         window_ns=window(tables),
-        fp32_flops=found.fp32_flops,
+        fp32=fp32,
         notes=(*clock, *_idle(tables), *repeated, *(f"The profiler warns: {text}" for text in said)),
     )
 

@@ -16,6 +16,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from collectors.readers.fp32 import Fp32
+
 MATCHES = 1e-3
 """Relative difference at which a recomputed share is the profiler's own."""
 
@@ -66,6 +68,10 @@ LARGEST = 2.0**60
 _DMA_SHARE = re.compile(r"((?:static|software_dynamic|hardware_dynamic)_dma_active_time)_percent")
 _SENTINEL = "negative: the profiler's mark for not available"
 _WRITTEN_OF_DMA = "written as a share of dma_active_time; here of total_time"
+_ONCE = "fp32 multiplications, counted twice, count once"
+_WEIGHTED = "fp32 multiplications weigh four times a bf16 one, as from 2.29 on"
+_NONE = "absent: nothing of its kind happened"
+DYNAMIC = ("software_dynamic", "hardware_dynamic")
 _WIDE = frozenset({"ultraserver_id"})
 _FIELDS = pa.schema(
     [
@@ -95,16 +101,19 @@ def release(version: str) -> tuple[int, int] | None:
     return (int(found.group(1)), int(found.group(2))) if found else None
 
 
-def normalise(summary: Mapping[str, Any], version: str, fp32_flops: int | None = None) -> dict[str, Field]:
-    """Every field of a summary by name. `fp32_flops`, when rows tell it, undoes the double count of fp32."""
+def normalise(summary: Mapping[str, Any], version: str, fp32: Fp32 | None = None) -> dict[str, Field]:
+    """Every field of a summary by name, and those of DMA classes that are absent because nothing happened.
+
+    `fp32`, when rows tell it, puts FLOPs and utilisation of versions up to 2.28 on the basis of later ones.
+    """
     found = {name: _field(name, raw, version) for name, raw in sorted(summary.items())}
     for name in found:
         if share := _DMA_SHARE.fullmatch(name):
             found[name] = _of_total(found[name], share.group(1), found)
     found |= _dynamic(found)
-    if _doubled(version) and fp32_flops and "hardware_flops" in found:
-        found["hardware_flops"] = _halved(found["hardware_flops"], fp32_flops)
-    return found
+    if doubled(version) and fp32 and fp32.flops:
+        found |= _rebased(found, fp32)
+    return found | _absent(found)
 
 
 def as_table(fields: Mapping[str, Field]) -> pa.Table:
@@ -132,7 +141,8 @@ def number(value: Any) -> float | None:
         return None
 
 
-def _doubled(version: str) -> bool:
+def doubled(version: str) -> bool:
+    """Whether this version of the profiler counts both passes of an fp32 multiplication in full."""
     known = release(version)
     return known is not None and (2, 1) <= known <= DOUBLED_UP_TO
 
@@ -187,8 +197,39 @@ def _dynamic(fields: Mapping[str, Field]) -> dict[str, Field]:
     return {share.name: Field(share.name, share.raw, share.value * active.value, "fraction", _WRITTEN_OF_DMA)}
 
 
-def _halved(flops: Field, fp32_flops: int) -> Field:
-    if flops.value is None:
-        return flops
-    value = flops.value - fp32_flops / 2
-    return Field(flops.name, flops.raw, value, "FLOP", "fp32 multiplications, counted twice, halved")
+def _rebased(fields: Mapping[str, Field], fp32: Fp32) -> dict[str, Field]:
+    """Fields that fp32 multiplications were counted twice in, as version 2.32 has them.
+
+    FLOPs count once. Utilisation is of FLOPs weighted by their cost, four times for fp32: twice what was
+    counted.
+    """
+    known = {
+        name: fields[name].value or 0.0 for name in ("hardware_flops", "transpose_flops") if name in fields
+    }
+    whole = known.get("hardware_flops", 0.0)
+    useful = whole - known.get("transpose_flops", 0.0)
+    found = {
+        "hardware_flops": (whole, -fp32.flops / 2, _ONCE),
+        "transpose_flops": (known.get("transpose_flops", 0.0), -fp32.transposed / 2, _ONCE),
+        "mm_arithmetic_intensity": (useful, -fp32.useful / 2, _ONCE),
+        "hfu_estimated_percent": (whole, fp32.flops, _WEIGHTED),
+        "mfu_inst_estimated_percent": (useful, fp32.useful, _WEIGHTED),
+    }
+    if not fields.get("model_flops") or not fields["model_flops"].value:  # else it is the HLO's FLOPs
+        found["mfu_estimated_percent"] = found["mfu_inst_estimated_percent"]
+    return {
+        name: Field(name, fields[name].raw, value * (1 + more / of), fields[name].unit, note)
+        for name, (of, more, note) in found.items()
+        if of > 0 and name in fields and (value := fields[name].value) is not None
+    }
+
+
+def _absent(fields: Mapping[str, Field]) -> dict[str, Field]:
+    """Fields of dynamic DMA that a summary leaves out when there was none: 0, where static ones are there."""
+    units = {
+        name.removeprefix("static_"): each.unit
+        for name, each in fields.items()
+        if name.startswith("static_dma_") and each.value is not None
+    }
+    names = {f"{kind}_{name}": unit for name, unit in units.items() for kind in DYNAMIC}
+    return {name: Field(name, None, 0.0, unit, _NONE) for name, unit in names.items() if name not in fields}

@@ -72,6 +72,13 @@ TABLES: Mapping[str, Mapping[str, str]] = {
         "dependency_type": "VARCHAR",
         "gap_time": "BIGINT",
     },
+    "Throttle": {
+        "pcore_idx": "INTEGER",
+        "timestamp": "BIGINT",
+        "duration": "BIGINT",
+        "k": "INTEGER",
+        "n": "INTEGER",
+    },
     "Warning": {"message": "VARCHAR", "category": "VARCHAR"},
 }
 

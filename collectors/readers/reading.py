@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from collectors.readers.fp32 import Fp32
 from collectors.records import Scan
 
 Rows = Mapping[str, pa.Table | Scan]
@@ -25,8 +26,9 @@ class Reading:
 
     `window_ns` is (first start, last end) of the rows that execution time counts, on the profile's own clock;
     None without rows. `tables`, and `scans` of tables that stay in their files, still carry the profile's own
-    clock; `placed(scans, origin_ns)` is what the store is to read of them. `fp32_flops` are the FLOPs of
-    matrix multiplications in fp32 passes. `constants` is the profiler's own Metadata.
+    clock; `placed(scans, origin_ns)` is what the store is to read of them. `fp32` are the FLOPs of matrix
+    multiplications in fp32, where they are counted twice and rows tell them. `constants` is the profiler's
+    own Metadata.
     """
 
     identity: str
@@ -37,7 +39,7 @@ class Reading:
     tables: Mapping[str, pa.Table] = field(default_factory=dict)
     scans: Mapping[str, Scan] = field(default_factory=dict)
     window_ns: tuple[int, int] | None = None
-    fp32_flops: int | None = None
+    fp32: Fp32 = field(default_factory=Fp32)
     notes: tuple[str, ...] = ()
 
     @property

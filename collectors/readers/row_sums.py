@@ -6,8 +6,10 @@ may a union of n intervals. Instructions are counted to within one: profilers le
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from collectors.readers.reading import Rows
 from collectors.readers.rows import Covered, count
@@ -16,6 +18,7 @@ from collectors.records import ENGINE_NAMES
 
 NS = 1e-9
 BYTES = tuple(f"{memory}_{way}_bytes" for memory in ("hbm", "sbuf", "psum") for way in ("read", "write"))
+THROTTLED = re.compile(r"throttle_active_nc(\d+)_time_ns")
 CLASSES = ("static", "software_dynamic", "hardware_dynamic")
 """Queue types as the summary counts them: every other type is static, instruction fetch among them."""
 
@@ -28,14 +31,20 @@ class RowSum:
     slack: float = 0.0
 
 
-def row_sums(rows: Rows, covered: Mapping[str, Covered]) -> dict[str, RowSum]:
-    """Fields by name, of tables that have rows. `covered` is when engines and DMA were active."""
+def row_sums(
+    rows: Rows, covered: Mapping[str, Covered], summary: Mapping[str, Any] | None = None
+) -> dict[str, RowSum]:
+    """Fields by name, of tables that have rows. `covered` is when engines and DMA were active; `summary`
+    names the cores that throttling is told of.
+    """
     found: dict[str, RowSum] = {}
     with asking(rows) as ask:
         if count(rows, "Instruction"):
             found |= _of_instructions(ask)
         if count(rows, "DmaPacket"):
             found |= _of_packets(ask)
+        if count(rows, "Throttle"):
+            found |= _of_throttling(ask, summary or {})
     return found | _of_activity(rows, covered)
 
 
@@ -77,6 +86,21 @@ def _of_packets(ask: Ask) -> dict[str, RowSum]:
     rows = sum(row["rows"] for row in by_type)
     spent = sum(float(row["spent"] or 0) for row in by_type)
     return found | {"dma_packet_time": RowSum(spent * NS, rows * NS)}
+
+
+def _of_throttling(ask: Ask, summary: Mapping[str, Any]) -> dict[str, RowSum]:
+    """Time with a limit below 1 on each core. The summary numbers cores of the device, rows those of a
+    logical core, both in one order.
+    """
+    rows = ask(
+        "SELECT coalesce(pcore_idx, 0) AS core, count(*) AS rows, sum(duration) AS spent "
+        "FROM Throttle WHERE k < n GROUP BY core ORDER BY core"
+    ).to_pylist()
+    spent = {row["core"]: RowSum(float(row["spent"] or 0), row["rows"]) for row in rows}
+    cores = sorted(int(found[1]) for name in summary if (found := THROTTLED.fullmatch(name)))
+    return {
+        f"throttle_active_nc{core}_time_ns": spent.get(place, RowSum(0.0)) for place, core in enumerate(cores)
+    }
 
 
 def _of_activity(rows: Rows, covered: Mapping[str, Covered]) -> dict[str, RowSum]:
