@@ -167,6 +167,11 @@ def _router_args(shapes: Shapes, at: Situation, seed: int) -> Arguments:
     return {"x": x, "weight": weight.astype(np.float32)}
 
 
+def _router_best_args(shapes: Shapes, at: Situation, seed: int) -> Arguments:
+    plain = _router_args(shapes, at, seed)
+    return plain | {"weight": plain["weight"].astype(BF16)}
+
+
 def _fused_router_args(shapes: Shapes, at: Situation, seed: int) -> Arguments:
     norm = _norm_args(shapes, at, seed)
     wide = norm["x"].astype(np.float32)
@@ -280,12 +285,15 @@ Maker = Callable[[Shapes, Situation, int], Arguments]
 
 MAKERS: Mapping[str, Maker] = {
     "rmsnorm": _norm_args,
+    "rmsnorm_spread": _norm_args,
     "qkv": _qkv_args,
+    "qkv_columns": _qkv_args,
     "norm_qkv": _fused_qkv_args,
     "qk_norm_rope": _rope_args,
     "kv_update": _kv_update_args,
     "attention_prefill": _attention_prefill_args,
     "attention_prefill_diagonal": _attention_prefill_args,
+    "attention_prefill_online": _attention_prefill_args,
     "attention_decode": _attention_decode_args,
     "attention_decode_cached": _attention_cached_args,
     "kv_update_batch": _kv_update_args,
@@ -298,6 +306,7 @@ MAKERS: Mapping[str, Maker] = {
     "o_proj_interleaved": _o_proj_args,
     "o_proj_rows": _o_proj_args,
     "router": _router_args,
+    "router_best": _router_best_args,
     "norm_router": _fused_router_args,
     "group_tokens": _group_args,
     "experts_prefill": _experts_prefill_args,

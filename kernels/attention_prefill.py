@@ -11,7 +11,7 @@ import nki.language as nl
 from kernels.blocks import BANK, MASKED, P, engine_of, load, share, transpose
 
 
-def _load_keys_values(k: Any, v: Any) -> Any:
+def load_keys_values(k: Any, v: Any) -> Any:
     """k, v [T, 128] as keys [128, T] and values [128, tiles, 128] (position on partitions)."""
     tokens = k.shape[0]
     tiles = (tokens + P - 1) // P
@@ -40,7 +40,7 @@ def attention_prefill(q: Any, k: Any, v: Any) -> Any:
     heads = width // P
     out = nl.ndarray((tokens, width), dtype=q.dtype, buffer=nl.shared_hbm)
     first, count = share(heads)
-    keys, values = _load_keys_values(k, v)
+    keys, values = load_keys_values(k, v)
     for head in range(first, first + count):
         for start in range(0, tokens, P):
             rows = min(P, tokens - start)
@@ -113,7 +113,7 @@ def attention_prefill_diagonal(q: Any, k: Any, v: Any, collect: str = "gpsimd", 
     assert tokens <= 5 * P, "scores of a row fill at most two PSUM banks"
     out = nl.ndarray((tokens, width), dtype=q.dtype, buffer=nl.shared_hbm)
     first, count = share(heads)
-    keys, values = _load_keys_values(k, v)
+    keys, values = load_keys_values(k, v)
     for start in range(0, tokens, P):
         rows = min(P, tokens - start)
         seen = start + rows

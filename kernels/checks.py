@@ -93,6 +93,7 @@ def _large_gain(made: dict[str, Any]) -> None:
 
 AWKWARD: dict[str, tuple[tuple[str, Change], ...]] = {
     "router": (("ties", _ties),),
+    "router_best": (("ties", _ties),),
     "norm_router": (("ties", _ties),),
     "moe_decode": (("ties", _ties),),
     "moe_block": (("ties", _ties),),
@@ -106,6 +107,7 @@ AWKWARD: dict[str, tuple[tuple[str, Change], ...]] = {
     "experts_decode": (("experts 0 to 7", _same_experts),),
     "attention_prefill": (("large queries", _large),),
     "attention_prefill_diagonal": (("large queries", _large),),
+    "attention_prefill_online": (("large queries", _large),),
     "attention_decode": (("large queries", _large),),
     "attention_decode_cached": (("large queries", _large),),
     "attention_block": (("large queries", _large_gain),),
@@ -132,6 +134,8 @@ def _situations(kernel: Variant, shapes: Shapes) -> list[tuple[str, Situation]]:
         found.append(("short prompt", Situation(128, 14, 128, 13)))
         if shapes is SMALL:
             found.append(("full bucket", Situation(256, 256, 256, 255)))
+            if kernel.slot == "attention_prefill":
+                found.append(("the longest bucket", Situation(640, 640, 640, 639)))
     if batched(kernel):
         return [(f"{count} sequences", _step(shapes, count, 77)) for count in (4, 8, 16)]
     if "decode" in kernel.phases:
@@ -216,7 +220,7 @@ def _judge_one(case: Case, made: Arguments, place: int, got: Array, want: Array)
     if np.issubdtype(want.dtype, np.integer):
         wrong = int((got.astype(np.int64) != want).sum()) if got.shape == want.shape else want.size
         return Verdict(wrong == 0, float(wrong), 0.0, f"{what}, {wrong} of {want.size} integers differ")
-    tolerance = RTOL_FP32 if case.function == "router" else RTOL_BF16
+    tolerance = RTOL_FP32 if case.function in ("router", "router_best") else RTOL_BF16
     error = error_of(got, want)
     if want.any() and not np.asarray(got, np.float32).any():
         return Verdict(False, error, tolerance, f"{what} is all zeros")

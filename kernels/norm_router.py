@@ -19,7 +19,7 @@ from kernels.blocks import (
     transpose_interleaved,
 )
 from kernels.columns import load_column, normalise_column, ones_matrix
-from kernels.router import TOP_K, choose, store_choice
+from kernels.router import TOP_K, choose_best, store_choice
 
 
 @nki.jit
@@ -31,8 +31,9 @@ def norm_router(
     The checkpoint's router weight is bf16, so bf16 operands with fp32 accumulation give the same products as
     the fp32 matmul at a quarter of its cycles and half of its bytes. The weight is one transfer with one run
     per partition, on a software queue so that tokens do not wait behind it, and at one token the hidden state
-    stays column-major from norm to logits, without a transpose. Bound at one token by the chain of small
-    instructions of softmax and top-8; it gives nothing on a checkpoint with a true fp32 router.
+    stays column-major from norm to logits, without a transpose. Softmax is taken over the eight best alone.
+    Bound at one token by the chain of small instructions from norm to shares, at a prompt by the norm on the
+    vector and scalar engines. It gives nothing on a checkpoint with a true fp32 router.
     """
     tokens, hidden = x.shape
     experts = weight.shape[1]
@@ -48,13 +49,6 @@ def norm_router(
     else:
         _prompt(x, norm_weight, tiles, eps, out, ids_out, affinities_out)
     return out, ids_out, affinities_out
-
-
-def _select(acc: Any, rows: int, experts: int, ids_out: Any, affinities_out: Any, start: int) -> None:
-    logits = nl.ndarray((rows, experts), dtype=nl.float32, buffer=nl.sbuf)
-    nisa.tensor_copy(dst=logits, src=acc, engine=nisa.engine.vector)
-    ids, affinities = choose(logits, rows, experts)
-    store_choice(ids, affinities, ids_out, affinities_out, start, start + rows)
 
 
 def _one_token(
@@ -73,7 +67,8 @@ def _one_token(
     acc = nl.ndarray((1, experts), dtype=nl.float32, buffer=nl.psum)
     for j in range(depth):
         nisa.nc_matmul(dst=acc, stationary=unit[:, j : j + 1], moving=tiles[:, j, :], accumulate=j > 0)
-    _select(acc, 1, experts, ids_out, affinities_out, 0)
+    ids, affinities = choose_best(acc, 1)
+    store_choice(ids, affinities, ids_out, affinities_out, 0, 1)
 
 
 def _prompt(
@@ -111,4 +106,5 @@ def _prompt(
             engine=nisa.engine.scalar,
         )
         turned = transpose_interleaved(unit, rows, hidden)
-        _select(contract(turned, tiles, rows, 0, experts), rows, experts, ids_out, affinities_out, start)
+        ids, affinities = choose_best(contract(turned, tiles, rows, 0, experts), rows)
+        store_choice(ids, affinities, ids_out, affinities_out, start, start + rows)

@@ -244,12 +244,15 @@ def _normed_head(a: Arguments) -> Results:
 
 REFERENCES: Mapping[str, Callable[[Arguments], Results]] = {
     "rmsnorm": _rmsnorm,
+    "rmsnorm_spread": _rmsnorm,
     "qkv": _qkv,
+    "qkv_columns": _qkv,
     "norm_qkv": _norm_qkv,
     "qk_norm_rope": _qk_norm_rope,
     "kv_update": _kv_update,
     "attention_prefill": _attention_prefill,
     "attention_prefill_diagonal": _attention_prefill,
+    "attention_prefill_online": _attention_prefill,
     "attention_decode": _attention_decode,
     "attention_decode_cached": _attention_cached,
     "attention_block": _attention_block,
@@ -260,6 +263,7 @@ REFERENCES: Mapping[str, Callable[[Arguments], Results]] = {
     "o_proj_interleaved": _project,
     "o_proj_rows": _project,
     "router": _router,
+    "router_best": _router,
     "norm_router": _norm_router,
     "group_tokens": _group_tokens,
     "experts_prefill": _experts_prefill,

@@ -9,7 +9,17 @@ import nki.isa as nisa
 import nki.language as nl
 
 from kernels.attention_prefill import softmax_numerator
-from kernels.blocks import P, contract, core_of, load, load_weight_tiles, token_share, transpose_tokens
+from kernels.blocks import (
+    P,
+    contract,
+    core_of,
+    load,
+    load_weight_tiles,
+    request_pieces,
+    token_share,
+    transpose_interleaved,
+    transpose_tokens,
+)
 
 TOP_K = 8
 
@@ -74,3 +84,49 @@ def router(x: Any, weight: Any) -> Any:
         ids, affinities = choose(logits, rows, experts)
         store_choice(ids, affinities, ids_out, affinities_out, start, start + rows)
     return ids_out, affinities_out
+
+
+@nki.jit
+def router_best(x: Any, weight: Any, pieces: int = 1, queues: str = "software") -> Any:
+    """x [T, H] and bf16 weight [H, E] to ids [T, 8] uint32 and affinities [T, 8] fp32.
+
+    The eight best logits are found first and softmax is taken over them alone: divided by the sum over the
+    best, softmax over all experts is the same. So nothing but the search sees E columns, and bf16 operands
+    give the fp32 products of a bf16 checkpoint. The norm stays a launch of its own, whose result others may
+    read. Bound by the weight's transfer and by two searches on the vector engine. It loses to `fused` where
+    nobody else needs the normalised state, and to `router` on a checkpoint with a true fp32 router.
+    """
+    tokens, hidden = x.shape
+    experts, depth = weight.shape[1], hidden // P
+    assert hidden % P == 0 and TOP_K <= experts <= 512, "hidden in blocks of 128, 8 to 512 experts"
+    ids_out = nl.ndarray((tokens, TOP_K), dtype=nl.uint32, buffer=nl.shared_hbm)
+    affinities_out = nl.ndarray((tokens, TOP_K), dtype=nl.float32, buffer=nl.shared_hbm)
+    tiles = nl.ndarray((P, depth, experts), dtype=weight.dtype, buffer=nl.sbuf)
+    request_pieces(tiles, weight.reshape((P, depth, experts)), max(1, depth // pieces), queues)
+    first, count = token_share(tokens)
+    for start in range(first, first + count, P):
+        rows = min(P, first + count - start)
+        tile = nl.ndarray((rows, hidden), dtype=x.dtype, buffer=nl.sbuf)
+        nisa.dma_copy(
+            dst=tile, src=x[start : start + rows, :], dge_mode=nisa.dge_mode.hwdge, engine=nisa.engine.sync
+        )
+        logits = contract(transpose_interleaved(tile, rows, hidden), tiles, rows, 0, experts)
+        ids, affinities = choose_best(logits, rows)
+        store_choice(ids, affinities, ids_out, affinities_out, start, start + rows)
+    return ids_out, affinities_out
+
+
+def choose_best(logits: Any, rows: int) -> Any:
+    """PSUM logits [rows, E] to the ids of the eight largest and their softmax; ties to the lower id."""
+    best = nl.ndarray((rows, TOP_K), dtype=nl.float32, buffer=nl.sbuf)
+    nisa.max8(dst=best, src=logits)
+    ids = nl.ndarray((rows, TOP_K), dtype=nl.uint32, buffer=nl.sbuf)
+    nisa.nc_find_index8(dst=ids, data=logits, vals=best)
+    numerators, total = softmax_numerator(best, rows, TOP_K, nl.float32)
+    share = nl.ndarray((rows, 1), dtype=nl.float32, buffer=nl.sbuf)
+    nisa.reciprocal(dst=share, data=total)
+    affinities = nl.ndarray((rows, TOP_K), dtype=nl.float32, buffer=nl.sbuf)
+    nisa.tensor_scalar(
+        dst=affinities, data=numerators, op0=nl.multiply, operand0=share, engine=nisa.engine.vector
+    )
+    return ids, affinities

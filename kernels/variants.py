@@ -96,8 +96,20 @@ HEAD_PARAMETERS = (
     QUEUES,
 )
 
+ROUTER = (Parameter("pieces", (1, 2, 4), 1, "transfers of the weight"), replace(QUEUES, default="software"))
+
+FEW = 16
+"""Tokens whose norm is worth spreading over partitions: a token of each sequence of a batch."""
+
+
+def _spread(slot: str) -> Variant:
+    summary = "Each of up to 16 rows spread over all partitions; sums over them by a matmul with ones."
+    return Variant(slot, "spread", "kernels.norm_rows", "rmsnorm_spread", (slot,), summary, ("decode",))
+
+
 VARIANTS: tuple[Variant, ...] = (
     _baseline("input_norm", "rmsnorm", "Tokens on partitions, the row in one pass."),
+    _spread("input_norm"),
     _baseline(
         "qkv", "qkv", "Transpose the tokens 128 x 128 at a time, then matmuls; cores divide the columns."
     ),
@@ -112,6 +124,16 @@ VARIANTS: tuple[Variant, ...] = (
             Parameter("pieces", (1, 2, 4, 8), 8, "transfers of the weight"),
             replace(QUEUES, default="software"),
         ),
+    ),
+    Variant(
+        "qkv",
+        "columns",
+        "kernels.qkv_columns",
+        "qkv_columns",
+        ("qkv",),
+        "Up to 128 tokens move past stationary tiles of the weight: sixteen cost what one does.",
+        max_tokens=128,
+        parameters=PROJECTION,
     ),
     _baseline("qk_norm_rope", "qk_norm_rope", "All heads side by side, one instruction for every head."),
     _baseline(
@@ -141,6 +163,16 @@ VARIANTS: tuple[Variant, ...] = (
             Parameter("collect", ("gpsimd", "vector", "scalar"), "gpsimd", "engine that collects heads"),
             Parameter("evict", ("vector", "scalar"), "vector", "engine that evicts probabilities"),
         ),
+    ),
+    Variant(
+        "attention_prefill",
+        "online",
+        "kernels.attention_online",
+        "attention_prefill_online",
+        ("attention_prefill",),
+        "Flash attention: a block of keys at a time raises a running peak and sum; no limit on the prompt.",
+        ("prefill",),
+        parameters=(Parameter("block", (128, 256, 512), 512, "keys in a block"),),
     ),
     _baseline(
         "attention_decode",
@@ -225,6 +257,7 @@ VARIANTS: tuple[Variant, ...] = (
         parameters=PROJECTION,
     ),
     _baseline("post_norm", "rmsnorm", "Tokens on partitions, the row in one pass."),
+    _spread("post_norm"),
     _baseline("router", "router", "fp32 logits from 128-row weight pieces, softmax, top-8."),
     Variant(
         "router",
@@ -233,10 +266,16 @@ VARIANTS: tuple[Variant, ...] = (
         "norm_router",
         ("post_norm", "router"),
         "Norm and routing in one; bf16 operands give the fp32 products, the weight is one transfer.",
-        parameters=(
-            Parameter("pieces", (1, 2, 4), 1, "transfers of the weight"),
-            replace(QUEUES, default="software"),
-        ),
+        parameters=ROUTER,
+    ),
+    Variant(
+        "router",
+        "best",
+        "kernels.router",
+        "router_best",
+        ("router",),
+        "The eight best logits first, softmax over them alone; bf16 operands, the norm outside.",
+        parameters=ROUTER,
     ),
     _baseline("group_tokens", "group_tokens", "Counting sort by one-hot choices and a triangular matmul."),
     _baseline("experts_prefill", "experts_prefill", "Every worst-case block, weights in 128-row pieces."),
@@ -351,6 +390,7 @@ VARIANTS: tuple[Variant, ...] = (
         "aggregate", "aggregate", "Gather each choice's rows and add, in fp32, highest affinity first."
     ),
     _baseline("final_norm", "rmsnorm", "Tokens on partitions, the row in one pass."),
+    _spread("final_norm"),
     _baseline("lm_head", "lm_head", "512 columns at a time, weights in 128-row pieces.", "batched"),
     Variant(
         "lm_head",
@@ -391,12 +431,13 @@ PRESETS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             dict.fromkeys(SLOTS, "baseline")
             | {
                 "qkv": "fused",
-                "attention_prefill": "diagonal",
+                "attention_prefill": "online",
                 "attention_decode": "block",
                 "o_proj": "rows",
                 "router": "fused",
                 "experts_prefill": "resident",
                 "experts_decode": "block",
+                "final_norm": "spread",
                 "lm_head": "tiles",
             }
         ),

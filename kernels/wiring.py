@@ -9,7 +9,9 @@ from kernels.registry import Variant
 
 WIRING: Mapping[tuple[str, str], tuple[str, str]] = {
     ("input_norm", "rmsnorm"): ("x=hidden weight=input_norm eps", "normed"),
+    ("input_norm", "rmsnorm_spread"): ("x=hidden weight=input_norm eps", "normed"),
     ("qkv", "qkv"): ("x=normed weight=qkv", "q k v"),
+    ("qkv", "qkv_columns"): ("x=normed weight=qkv", "q k v"),
     ("qkv", "norm_qkv"): (
         "x=hidden norm_weight=input_norm weight=qkv q_weight k_weight cos sin eps",
         "q k v",
@@ -19,6 +21,7 @@ WIRING: Mapping[tuple[str, str], tuple[str, str]] = {
     ("kv_update", "kv_update_batch"): ("k v k_cache v_cache position", "k_cache v_cache"),
     ("attention_prefill", "attention_prefill"): ("q k v", "attention"),
     ("attention_prefill", "attention_prefill_diagonal"): ("q k v", "attention"),
+    ("attention_prefill", "attention_prefill_online"): ("q k v", "attention"),
     ("attention_decode", "attention_decode"): ("q k_cache v_cache position bucket", "attention"),
     ("attention_decode", "attention_decode_batch"): ("q k_cache v_cache position bucket", "attention"),
     ("attention_decode", "attention_decode_cached"): (
@@ -39,7 +42,9 @@ WIRING: Mapping[tuple[str, str], tuple[str, str]] = {
     ("o_proj", "o_proj_interleaved"): ("x=attention weight=o_proj", "added"),
     ("o_proj", "o_proj_rows"): ("x=attention weight=o_proj", "added"),
     ("post_norm", "rmsnorm"): ("x=hidden weight=post_norm eps", "normed"),
+    ("post_norm", "rmsnorm_spread"): ("x=hidden weight=post_norm eps", "normed"),
     ("router", "router"): ("x=normed weight=router_fp32", "ids affinities"),
+    ("router", "router_best"): ("x=normed weight=router", "ids affinities"),
     ("router", "norm_router"): (
         "x=hidden norm_weight=post_norm weight=router eps",
         "normed ids affinities",
@@ -90,6 +95,7 @@ WIRING: Mapping[tuple[str, str], tuple[str, str]] = {
     ),
     ("aggregate", "aggregate"): ("y slot affinities", "added"),
     ("final_norm", "rmsnorm"): ("x=hidden weight=final_norm eps", "normed"),
+    ("final_norm", "rmsnorm_spread"): ("x=hidden weight=final_norm eps", "normed"),
     ("lm_head", "lm_head"): ("x=normed weight=lm_head position=last", "logits"),
     ("lm_head", "lm_head_batch"): ("x=normed weight=lm_head", "logits"),
     ("lm_head", "lm_head_tiles"): (
