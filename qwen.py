@@ -96,10 +96,10 @@ def buckets(seq_len: int) -> tuple[int, ...]:
     """Sequence lengths a graph is compiled for: 128, 256, ... below 2 ** round(log2(seq_len)), then seq_len,
     as NxD Inference's `generate_buckets` has them; 640 gives (128, 256, 640). Raises `UnsupportedShape`.
     """
-    if seq_len > MAX_SEQ_LEN or seq_len < 32 or seq_len % (128 if seq_len > FIRST_BUCKET else 32):
+    if not 2 <= seq_len <= MAX_SEQ_LEN or (seq_len > FIRST_BUCKET and seq_len % FIRST_BUCKET):
         raise UnsupportedShape(
             f"sequence length {seq_len} is not supported",
-            f"use 32, 64, 96 or a multiple of 128 up to {MAX_SEQ_LEN}",
+            f"use 2 to {FIRST_BUCKET}, or a multiple of {FIRST_BUCKET} up to {MAX_SEQ_LEN}",
         )
     if seq_len <= FIRST_BUCKET:
         return (seq_len,)
@@ -107,10 +107,13 @@ def buckets(seq_len: int) -> tuple[int, ...]:
 
 
 def bucket_of(length: int, seq_len: int) -> int:
-    """The smallest bucket that holds `length` positions."""
-    for bucket in buckets(seq_len):
-        if length <= bucket:
-            return bucket
+    """The bucket NxD Inference runs a mask of `length` positions in: the first longer one, or all of seq_len.
+
+    A prompt that fills a bucket runs in the next (`ModelWrapper._get_seq_bucket`, "first_fit").
+    """
+    longer = [bucket for bucket in buckets(seq_len) if length < bucket]
+    if longer or length == seq_len:
+        return longer[0] if longer else seq_len
     raise UnsupportedShape(
         f"{length} positions do not fit a sequence length of {seq_len}",
         "use a longer --seq-len or a shorter prompt",
@@ -120,11 +123,11 @@ def bucket_of(length: int, seq_len: int) -> int:
 def decode_steps(prompt_tokens: int, seq_len: int) -> dict[int, int]:
     """Decode steps per bucket: prefill gives the first new token, each step one more, until seq_len is full.
 
-    The step that reads and writes position p runs in the smallest bucket that holds p + 1 positions.
+    The mask of the step that writes position p has the p positions before it.
     """
     steps: dict[int, int] = {}
     for position in range(prompt_tokens, seq_len - 1):
-        bucket = bucket_of(position + 1, seq_len)
+        bucket = bucket_of(position, seq_len)
         steps[bucket] = steps.get(bucket, 0) + 1
     return steps
 

@@ -16,6 +16,7 @@ from neuronx_distributed_inference.models.qwen3_moe import modeling_qwen3_moe as
 from neuronx_distributed_inference.modules.kvcache.kv_cache_manager import KVCacheManager
 from torch import nn
 
+from kernels.neuron_checks import cache_rows
 from kernels.neuron_parts import RankShare, ever_reads, kernels_for, launch, row_of
 
 HEAD = 128
@@ -95,7 +96,7 @@ class KernelAttention(stock.NeuronQwen3MoEAttention):  # type: ignore[misc]
             "k_cache": caches[0].data,
             "v_cache": caches[1].data,
             "position": (torch.zeros_like(first) if is_for_context_encoding else first).to(torch.uint32),
-            "bucket": attention_mask.shape[-1],
+            "bucket": cache_rows(attention_mask.shape[-1]),
         }
         phase = "prefill" if is_for_context_encoding else "decode"
         for kernel in kernels_for(self._choice, "attention", phase, rows.shape[0]):

@@ -10,6 +10,8 @@ from kernels.errors import UnsupportedShape
 from kernels.plugged import MAX_TOKENS
 
 Shape = tuple[int, ...]
+CACHE_STEP = 128
+"""Rows of a cache that decode loads at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,18 +181,36 @@ def _supported(name: str, found: Any, supported: Any, hint: str) -> None:
         )
 
 
+LEAST = {
+    "max_length": 2,
+    "max_context_length": 2,
+    "context_encoding_buckets": 2,
+    "token_generation_buckets": 1,
+}
+"""The smallest of each length; a graph of one token is decode's."""
+
+
 def _check_lengths(neuron_config: Any) -> None:
-    """Buckets are 2 to 640 tokens of a prompt and 1 to 640 rows of a cache."""
-    names = ("max_length", "max_context_length", "context_encoding_buckets", "token_generation_buckets")
-    for name in names:
+    """Raise `UnsupportedShape` naming a cache or bucket the kernels do not run."""
+    for name, least in LEAST.items():
         given = getattr(neuron_config, name, None) or []
-        least = 2 if name == "context_encoding_buckets" else 1
         for length in given if isinstance(given, list) else [given]:
             if not least <= length <= MAX_TOKENS:
                 raise UnsupportedShape(
                     f"the kernels do not run {name}={given}; they run {least} to {MAX_TOKENS}",
                     f"use a --seq-len of at most {MAX_TOKENS} and buckets within it",
                 )
+    cache = getattr(neuron_config, "max_length", None) or CACHE_STEP
+    if cache != cache_rows(cache):
+        raise UnsupportedShape(
+            f"the kernels do not run caches of {cache} rows; they run up to {CACHE_STEP}, or multiples of it",
+            f"use --seq-len {cache_rows(cache)}",
+        )
+
+
+def cache_rows(positions: int) -> int:
+    """The rows of a cache that decode reads for so many positions: whole steps of 128 beyond the first."""
+    return positions if positions <= CACHE_STEP else -(-positions // CACHE_STEP) * CACHE_STEP
 
 
 def expected_weights(model: KernelDimensions, tied: bool) -> dict[str, Shape]:

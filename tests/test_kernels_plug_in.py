@@ -60,6 +60,13 @@ def test_a_model_the_kernels_cannot_run_is_named(change: dict[str, int], words: 
     assert caught.value.hint
 
 
+def test_a_cache_the_kernels_do_not_load_is_named_with_the_next_they_do() -> None:
+    check_settings(SimpleNamespace(max_length=100))
+    with pytest.raises(UnsupportedShape, match="caches of 300 rows") as caught:
+        check_settings(SimpleNamespace(max_length=300))
+    assert caught.value.hint == "use --seq-len 384"
+
+
 def small_config(**change: object) -> SimpleNamespace:
     names = {
         "hidden_size": "hidden",
@@ -126,7 +133,7 @@ def test_a_setting_the_kernels_do_not_run_under_is_named(name: str, value: objec
         ("max_length", 1024),
         ("context_encoding_buckets", [128, 768]),
         ("context_encoding_buckets", [1, 128]),
-        ("token_generation_buckets", [0, 128]),
+        ("token_generation_buckets", [-1, 128]),
     ],
 )
 def test_a_bucket_the_kernels_do_not_run_is_named(name: str, value: object) -> None:

@@ -19,13 +19,13 @@ def rows(kernels: str = "baseline", tokens: int = 14, seq_len: int = 640) -> tup
 
 
 @pytest.mark.parametrize(
-    ("seq_len", "expected"), [(640, (128, 256, 640)), (256, (128, 256)), (128, (128,)), (64, (64,))]
+    ("seq_len", "expected"), [(640, (128, 256, 640)), (256, (128, 256)), (128, (128,)), (50, (50,))]
 )
 def test_buckets_follow_the_sequence_length(seq_len: int, expected: tuple[int, ...]) -> None:
     assert qwen.buckets(seq_len) == expected
 
 
-@pytest.mark.parametrize("seq_len", [0, 50, 200, 700, 4096])
+@pytest.mark.parametrize("seq_len", [0, 1, 200, 700, 4096])
 def test_a_sequence_length_the_kernels_cannot_run_is_refused(seq_len: int) -> None:
     with pytest.raises(UnsupportedShape, match=str(seq_len)):
         qwen.buckets(seq_len)
@@ -74,6 +74,19 @@ def test_layers_that_reduce_over_ranks_themselves_leave_one_all_reduce_to_the_gr
     (decode,) = [r for r in whole if r.slot == "all_reduce" and r.phase == "decode"]
     assert decode.count == 625
     assert not [r for r in whole if r.slot == "experts_decode"]
+
+
+def test_a_prompt_that_fills_a_bucket_runs_in_the_next() -> None:
+    assert [qwen.bucket_of(length, 640) for length in (127, 128, 255, 256, 639, 640)] == [
+        128,
+        256,
+        256,
+        640,
+        640,
+        640,
+    ]
+    with pytest.raises(UnsupportedShape, match="641 positions"):
+        qwen.bucket_of(641, 640)
 
 
 def test_a_longer_prompt_prefills_in_a_larger_bucket() -> None:

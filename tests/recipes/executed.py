@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 launched: Counter[str] = Counter()
-"""Launches by "SLOT=VARIANT", since the last `clear`."""
+"""Launches by "SLOT=VARIANT"."""
+macs: Counter[str] = Counter()
+"""Multiply-accumulates by "SLOT=VARIANT", since the last `clear`: of matrix products, without transposes."""
 
 
 def as_array(value: Any) -> Any:
@@ -34,6 +36,11 @@ def as_tensor(value: Any) -> Any:
     return torch.from_numpy(plain.copy())
 
 
+def counted(found: Any) -> int:
+    """Multiply-accumulates of an execution's matrix products."""
+    return sum(i.macs for core in found.cores for i in core if i.call == "nc_matmul")
+
+
 class Executed:
     """A kernel on NumPy, in place of `kernels.functions.function_of`."""
 
@@ -50,6 +57,7 @@ class Executed:
             made = {name: as_array(value) for name, value in given.items()}
             place = {"file": self.file} if self.file else {"module": self.kernel.module}
             found = execute(KernelRef(self.kernel.function, **place), made, target="trn3", lnc=cores)
+            macs[f"{self.kernel.slot}={self.kernel.name}"] += counted(found)
             results = tuple(map(as_tensor, found.results))
             return results[0] if len(results) == 1 else results
 

@@ -7,15 +7,28 @@ Collectives exchange the ranks' tensors. One thread runs at a time.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
+import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from unittest.mock import MagicMock
 
+import executed
+
 PREFILL, DECODE = "context_encoding_model", "token_generation_model"
+
+DIMENSIONS = {
+    "lhs_contracting_dimensions": [1],
+    "rhs_contracting_dimensions": [0],
+    "lhs_batch_dimensions": [],
+    "rhs_batch_dimensions": [],
+}
+Macs = tuple[int, int]
+"""Multiply-accumulates of a graph on a rank: in kernels, and in torch's own matrix products."""
 
 
 class Ranks:
@@ -106,12 +119,7 @@ class Device:
     def __init__(self, builder: Any) -> None:
         self.builder, self.nxd_model = builder, self
         self.models: list[dict[str, Any]] = []
-        self.calls: list[tuple[str, int]] = []
-        for key, container in builder.model_collection.items():
-            for index in range(len(container.example_inputs)):
-                folder = Path(builder.compiler_workdir, key, f"_tp0_bk{index}")
-                folder.mkdir(parents=True, exist_ok=True)
-                (folder / "model.MODULE_1+2.hlo_module.pb").write_text(json.dumps({"computations": []}))
+        self.macs: dict[tuple[str, int], Macs] = {}
 
     def initialize(self, weights: list[dict[str, Any]], start_rank: Any) -> None:
         """Both graphs on each rank with its share of the weights; they share parameters and caches."""
@@ -138,29 +146,59 @@ class Device:
     def __call__(self, *given: Any) -> list[Any]:
         """See `forward`."""
         import torch
+        from torch.utils.flop_counter import FlopCounterMode
 
         ids, mask = given[:2]
         key, width = (PREFILL, ids.shape[1]) if ids.shape[1] > 1 else (DECODE, mask.shape[1])
         instance = self.builder.model_collection[key].model_instance
         bucket = instance.neuron_config.buckets.index(width)
-        self.calls.append((key, width))
         ready = []
         for graphs in self.models:
             instance.module = graphs[key]
             ready.append((graphs[key], instance.get(bucket)[1]))
 
+        counted = FlopCounterMode(display=False)
+
         def on_rank(module: Any, aliases: dict[Any, int]) -> Any:
-            with torch.no_grad():
+            with torch.no_grad(), counted if RANKS.rank == 0 else contextlib.nullcontext():
                 results = module(*(value.clone() for value in given))
                 for held, place in aliases.items():
                     assert results[place].shape == held.shape
                     held.data = results[place]
             return results[0]
 
+        executed.macs.clear()
         with self._world():
             everyone = RANKS.run([lambda r=each: on_rank(*r) for each in ready])  # type: ignore[misc]
         assert all(torch.equal(everyone[0], other) for other in everyone), "ranks disagree on the logits"
+        kernels = executed.macs.total() // len(self.models)
+        self.macs[key, width] = (kernels, counted.get_total_flops() // 2)
+        self._write_hlo(key, bucket)
         return [everyone[0]]
+
+    def _write_hlo(self, key: str, bucket: int) -> None:
+        """Where the compiler leaves a graph's HLO: one instruction for its kernels and one for the rest."""
+        kernels, rest = next(macs for (graph, _), macs in self.macs.items() if graph == key)
+        config = base64.b64encode(json.dumps({"mac_count": kernels}).encode()).decode()
+        folder = Path(self.builder.compiler_workdir, key, f"_tp0_bk{bucket}")
+        folder.mkdir(parents=True, exist_ok=True)
+        rows = [
+            {"id": 1, "opcode": "parameter", "shape": {"dimensions": [rest, 1]}},
+            {"id": 2, "opcode": "parameter", "shape": {"dimensions": [1, 1]}},
+            {"id": 3, "opcode": "dot", "operand_ids": [1, 2], "dot_dimension_numbers": DIMENSIONS},
+            {
+                "id": 4,
+                "opcode": "custom-call",
+                "custom_call_target": "AwsNeuronCustomNativeKernel",
+                "backend_config": config,
+            },
+        ]
+        text = json.dumps({"computations": [{"instructions": rows}]})
+        (folder / "model.MODULE_1+2.hlo_module.pb").write_text(text)
+
+    def shares(self) -> dict[tuple[str, int], float]:
+        """Kernels' part of the multiply-accumulates of each graph and bucket that ran."""
+        return {key: kernels / (kernels + rest) for key, (kernels, rest) in self.macs.items()}
 
     @contextlib.contextmanager
     def _world(self) -> Iterator[None]:
@@ -184,6 +222,11 @@ class Device:
             finally:
                 parallel_state.destroy_model_parallel()
                 torch.distributed.destroy_process_group()
+
+
+def work_in(folder: Path) -> None:
+    """Where NxD Inference puts what the compiler leaves."""
+    os.environ["BASE_COMPILE_WORK_DIR"] = str(folder)
 
 
 devices: list[Device] = []

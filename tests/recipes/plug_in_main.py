@@ -3,9 +3,10 @@
 python tests/recipes/plug_in_main.py CLONES MODULE_FILE FOLDER [argument of main.py]...
 
 CLONES holds neuronx-distributed, neuronx-distributed-inference and nki-moe. MODULE_FILE becomes
-`qwen_with_nki`: this repository's qwen.py, or a file `collectors bundle` wrote. FOLDER receives a small random
-Qwen3-MoE with a tokenizer, what main.py writes, and what it looks for in /tmp/nxd_model. Four ranks of one
-process stand in for the device (nxd_device.py); kernels are executed by the simulator.
+`qwen_with_nki`: this repository's qwen.py, or a file `collectors bundle` wrote. FOLDER, where prompts.txt
+and prompt_data_trn3.csv of a run lie, receives a small random Qwen3-MoE with a tokenizer, what main.py
+writes, and what it looks for in /tmp/nxd_model. Four ranks of one process stand in for the device
+(nxd_device.py); kernels are executed by the simulator.
 """
 
 from __future__ import annotations
@@ -21,50 +22,11 @@ from typing import Any
 
 import executed
 import nxd_device
-from plug_in_on_nxd_source import stand_in
+from plug_in_on_nxd_source import stand_in, without_markers
+from random_model import make_model, older_transformers
 
-WORKDIR = "/tmp/nxd_model"  # noqa: S108 - the folder main.py has in its text
-SIZES = {
-    "vocab_size": 512,
-    "hidden_size": 256,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 8,
-    "num_key_value_heads": 4,
-    "head_dim": 128,
-    "num_experts": 16,
-    "num_experts_per_tok": 8,
-    "moe_intermediate_size": 256,
-    "intermediate_size": 256,
-    "norm_topk_prob": True,
-    "max_position_embeddings": 1024,
-    "rope_theta": 1e6,
-    "tie_word_embeddings": False,
-}
-
-
-VOCABULARY = [f"w{number}" for number in range(3, 512)]
-
-
-def make_model(folder: Path) -> None:
-    """A Qwen3-MoE of random bf16 weights with a tokenizer of whole words, as Hugging Face saves them."""
-    import torch
-    from tokenizers import Tokenizer
-    from tokenizers.models import WordLevel
-    from tokenizers.pre_tokenizers import Whitespace
-    from transformers import PreTrainedTokenizerFast, Qwen3MoeConfig, Qwen3MoeForCausalLM
-
-    torch.manual_seed(0)
-    model = Qwen3MoeForCausalLM(Qwen3MoeConfig(**SIZES, dtype="bfloat16", pad_token_id=2, eos_token_id=1))
-    with torch.no_grad():
-        for name, held in model.named_parameters():
-            scale = 1.0 if "embed" in name else held.shape[-1] ** -0.5
-            noise = torch.randn(held.shape)
-            held.copy_(1 + 0.1 * noise if "norm" in name else noise * scale)
-    model.bfloat16().save_pretrained(folder)
-    words = {word: number for number, word in enumerate(["?", "!", "_", *VOCABULARY])}
-    plain = Tokenizer(WordLevel(words, unk_token="?"))
-    plain.pre_tokenizer = Whitespace()
-    PreTrainedTokenizerFast(tokenizer_object=plain, eos_token="!", pad_token="_").save_pretrained(folder)
+WORKDIR = "/tmp/nxd_model"
+"""The folder main.py has in its text."""
 
 
 def logit_validation(
@@ -89,20 +51,6 @@ def logit_validation(
                 break
         start = step + 1
     return True, [], f"worst error {worst:.2f} of its tolerance"
-
-
-def older_transformers() -> None:
-    """What NxD Inference expects of transformers before version 5: rotary settings, and a mask of ones."""
-    from transformers import GenerationMixin, Qwen3MoeConfig
-
-    new = Qwen3MoeConfig.to_dict
-
-    def to_dict(config: Any) -> dict[str, Any]:
-        return {**new(config), "rope_theta": SIZES["rope_theta"], "rope_scaling": None}
-
-    Qwen3MoeConfig.to_dict = to_dict  # type: ignore[method-assign]
-    Qwen3MoeConfig.rope_scaling, Qwen3MoeConfig.rope_theta = None, SIZES["rope_theta"]
-    GenerationMixin.generate = generate
 
 
 def generate(
@@ -147,11 +95,11 @@ def validate_and_count() -> None:
 
 def redirect(folder: Path) -> None:
     """What main.py looks for in its fixed folder lies in `folder`, where NxD Inference is told to work."""
-    os.environ["BASE_COMPILE_WORK_DIR"] = str(folder)
+    nxd_device.work_in(folder)
     opened, listed = builtins.open, os.listdir
 
     def there(path: Any) -> Any:
-        return str(path).replace(WORKDIR, str(folder)) if isinstance(path, str) else path
+        return path.replace(WORKDIR, str(folder)) if isinstance(path, str) else path
 
     builtins.open = lambda path, *rest, **named: opened(there(path), *rest, **named)  # type: ignore[assignment]
     os.listdir = lambda path=".": listed(there(path))  # type: ignore[assignment]
@@ -177,35 +125,27 @@ def load_module(file: Path) -> Any:
 def main(clones: Path, file: Path, folder: Path, arguments: list[str]) -> int:
     """Run main.py in `folder` and print what ran."""
     stand_in([clones / "neuronx-distributed", clones / "neuronx-distributed-inference"])
-    from plug_in_generates import without_markers
+    from transformers import GenerationMixin
 
     without_markers()
+    older_transformers()
+    GenerationMixin.generate = generate
     validate_and_count()
     nxd_device.install_device()
-    model = folder / "model"
-    make_model(model)
-    older_transformers()
+    make_model(folder / "model", ranks=4, seed=0)
     redirect(folder / "nxd_model")
-    for name in ("prompts.txt", "prompt_data_trn3.csv"):
-        (folder / name).write_bytes((clones / "nki-moe" / name).read_bytes())
     os.chdir(folder)
     load_module(file)
     sys.path.insert(0, str(clones / "nki-moe"))
     import main as challenge
 
     assert Path(challenge.__file__).samefile(clones / "nki-moe/main.py")
-    sys.argv = [
-        "main.py",
-        "--model-path",
-        str(model),
-        "--compiled-model-path",
-        str(folder / "traced"),
-        *arguments,
-    ]
+    paths = ["--model-path", str(folder / "model"), "--compiled-model-path", str(folder / "traced")]
+    sys.argv = ["main.py", *paths, *arguments]
     challenge.main()
     print("launched", dict(sorted(executed.launched.items())))
-    for device in nxd_device.devices:
-        print("ran", dict.fromkeys(device.calls))
+    for (graph, bucket), share in nxd_device.devices[-1].shares().items():
+        print(f"ran {graph} bucket {bucket}: {share:.6f} of its multiply-accumulates in kernels")
     return 0
 
 

@@ -39,7 +39,7 @@ OTHER_MODELS = tuple(
     f"neuronx_distributed_inference.{name}"
     for name in ("models.mllama", "models.llama4", "models.pixtral", "utils.constants")
 )
-"""Of NxD Inference itself: other models, and their list, which need image libraries and another transformers."""
+"""Of NxD Inference itself: other models, and their list, which need libraries for images."""
 LAYERS, HIDDEN, HEADS, EXPERTS, INNER, VOCABULARY = 2, 256, 4, 16, 64, 512
 
 
@@ -104,6 +104,14 @@ def stand_in(clones: list[Path]) -> None:
     for name in ("SampleDecoderOnlyOutput", "SampleEncoderDecoderOutput"):
         if not hasattr(transformers.generation, name):
             setattr(transformers.generation, name, transformers.generation.GenerateDecoderOnlyOutput)
+
+
+def without_markers() -> None:
+    """Layer boundaries, hints to the compiler alone, pass their argument on."""
+    from neuronx_distributed_inference.models import layer_boundary_marker as markers
+
+    for marker in (markers.ModuleMarkerStartWrapper, markers.ModuleMarkerEndWrapper):
+        marker.forward = lambda _, *values: values[0] if len(values) == 1 else values
 
 
 def checkpoint() -> dict[str, Any]:
