@@ -18,6 +18,10 @@ class KernelError(Exception):
         self.message = message
         self.hint = hint
 
+    def __str__(self) -> str:
+        """Both sentences: in NxD Inference nobody else prints the hint."""
+        return f"{self.message}; {self.hint}" if self.hint else self.message
+
 
 class UnknownVariant(KernelError):
     """No slot by that name, or no variant of the slot by that name."""

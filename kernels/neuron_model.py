@@ -115,6 +115,19 @@ class NeuronQwen3MoeModel(stock.NeuronQwen3MoeModel):  # type: ignore[misc]
         self.norm: Any = KernelNorm(config.hidden_size, config.rms_norm_eps, CHOICE)
         self.lm_head: Any = KernelHead(config, self.norm, CHOICE, not self.on_device_sampling)
 
+    def forward(
+        self, input_ids: Any, attention_mask: Any, position_ids: Any, *rest: Any, **named: Any
+    ) -> list[torch.Tensor]:
+        """The stock forward, of a prompt whose padding has position 0.
+
+        NxD Inference pads positions with 1 and takes the row of the largest for the last token's, which is
+        another row in a prompt of one token (neuronx-distributed-inference models/model_wrapper.py).
+        """
+        if input_ids.shape[-1] > 1:
+            position_ids = position_ids * attention_mask
+        outputs: list[torch.Tensor] = super().forward(input_ids, attention_mask, position_ids, *rest, **named)
+        return outputs
+
     def init_inference_optimization(self, config: Qwen3MoeInferenceConfig) -> None:
         """The stock sampler, and a manager that leaves the caches to the kernels."""
         super().init_inference_optimization(config)
