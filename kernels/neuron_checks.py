@@ -62,12 +62,12 @@ def required(config: Any, names: Iterable[str]) -> None:
 
 def check_dimensions(model: KernelDimensions) -> None:
     """Raise `UnsupportedShape` naming the first dimension the kernels cannot run."""
+    if model.batch != 1:
+        raise UnsupportedShape(
+            f"inside NxD Inference the kernels do not run batch {model.batch}; they run one sequence",
+            "use one prompt at a time there; batches of 4, 8 and 16 are profiled on the simulator",
+        )
     rules = (
-        (
-            model.batch == 1,
-            f"batch {model.batch}",
-            "one sequence inside NxD Inference (batches of 4, 8 and 16 run on the simulator alone)",
-        ),
         (model.head == 128, f"heads of {model.head}", "heads of 128"),
         (model.top_k == 8, f"top-{model.top_k} routing", "top-8"),
         (

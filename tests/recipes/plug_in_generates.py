@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 import nxd_device
 from executed import Executed, launched
-from plug_in_on_nxd_source import stand_in, without_markers
+from nxd_source import stand_in, without_markers
 from random_model import VOCABULARY, make_model, older_transformers
 
 OF_MODEL = ("tie_word_embeddings", "norm_topk_prob")

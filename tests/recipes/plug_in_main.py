@@ -22,7 +22,7 @@ from typing import Any
 
 import executed
 import nxd_device
-from plug_in_on_nxd_source import stand_in, without_markers
+from nxd_source import stand_in, without_markers
 from random_model import make_model, older_transformers
 
 WORKDIR = "/tmp/nxd_model"
