@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from kernels import estimates, registry
+from kernels import estimates, plugged, registry
 from kernels.arguments import arguments
 from kernels.errors import UnsupportedShape
 from kernels.estimates import Estimated
@@ -70,7 +70,8 @@ class PlannedLaunch:
     returns the kernel's arguments by name. `time_ns` to `least_ns` are set on estimates only. `macs` are the
     multiply-accumulates of one launch as the challenge counts them: dense mathematics on whole buckets and
     whole blocks, whatever is padding; `needed_macs`, on launches that run experts,
-    counts real tokens with the experts they chose and no more.
+    counts real tokens with the experts they chose and no more. `nki` says that the NxD Inference plug-in runs
+    the kernel too, so that its MACs count as NKI's in the challenge.
     """
 
     slot: str
@@ -157,7 +158,10 @@ def macs(
     return table.get(slot, 0)
 
 
-def _kernel_row(kernel: Variant, phase: str, at: Situation, bucket: int | None, count: int) -> PlannedLaunch:
+def _kernel_row(
+    kernel: Variant, phase: str, at: Situation, bucket: int | None, count: int, sequences: int
+) -> PlannedLaunch:
+    """A row of a generate() call of so many sequences; prefill runs them one at a time."""
     per_layer = kernel.slot in PER_LAYER
     shapes = RANK.for_sequences(at.sequences)
     counted = partial(macs, shapes=shapes, tokens=at.tokens, bucket=at.bucket, sequences=at.sequences)
@@ -168,7 +172,7 @@ def _kernel_row(kernel: Variant, phase: str, at: Situation, bucket: int | None, 
         phase=phase,
         bucket=bucket,
         count=count * (LAYERS if per_layer else 1),
-        nki=True,
+        nki=plugged.plugs(kernel, sequences),
         module=kernel.module,
         function=kernel.function,
         arguments=partial(arguments, kernel, RANK, at),
@@ -230,11 +234,11 @@ def _decode_rows(kernel: Variant, prompt_tokens: int, seq_len: int, batch: int) 
     total = sum(steps.values())
     if "attention_decode" not in kernel.covers:
         at = Situation(batch, batch, seq_len, prompt_tokens, batch)
-        return [_kernel_row(kernel, "decode", at, None, total)] if total else []
+        return [_kernel_row(kernel, "decode", at, None, total, batch)] if total else []
     rows, position = [], prompt_tokens
     for bucket, count in steps.items():
         at = Situation(batch, batch, bucket, position + count // 2, batch)
-        rows.append(_kernel_row(kernel, "decode", at, bucket, count))
+        rows.append(_kernel_row(kernel, "decode", at, bucket, count, batch))
         position += count
     return rows
 
@@ -265,7 +269,7 @@ def plan(
     steps = sum(decode_steps(prompt_tokens, seq_len).values())
     at = Situation(bucket, prompt_tokens, bucket, prompt_tokens - 1)
     prefill, decode = resolve(kernels, "prefill", bucket), resolve(kernels, "decode", batch)
-    rows = [_kernel_row(kernel, "prefill", at, bucket, batch) for kernel in prefill]
+    rows = [_kernel_row(kernel, "prefill", at, bucket, batch, batch) for kernel in prefill]
     rows += _estimated_rows("prefill", bucket, bucket, batch, prefill)
     if steps:
         for kernel in decode:

@@ -35,13 +35,15 @@ def challenge_share(run: Run) -> FlopsShare | None:
         return None
     buckets = {phase: _bucket(listed) for phase, listed in graphs.items() if listed}
     named = ", ".join(f"{phase} bucket {bucket or 'unknown'}" for phase, bucket in buckets.items())
-    return FlopsShare(value, f"MACs of one execution of each graph ({named}){_caveats(buckets)}")
+    caveats = [*_unlike(buckets), *_unplugged(run.launches)]
+    return FlopsShare(value, "; ".join([f"MACs of one execution of each graph ({named})", *caveats]))
 
 
 def honest_share(run: Run) -> FlopsShare | None:
     """NKI's share of the MACs the run executed, every bucket by how often it ran; None when unknown."""
     value = _share([(launch, launch.count) for launch in run.launches])
-    return None if value is None else FlopsShare(value, "MACs of every launch times how often it ran")
+    basis = "; ".join(["MACs of every launch times how often it ran", *_unplugged(run.launches)])
+    return None if value is None else FlopsShare(value, basis)
 
 
 def graph(launches: Iterable[Launch], phase: str) -> list[tuple[Launch, float]]:
@@ -70,10 +72,17 @@ def _share(counted: Iterable[tuple[Launch, float]]) -> float | None:
     return sum(macs for launch, macs in known if launch.nki) / whole if whole else None
 
 
-def _caveats(buckets: Mapping[str, int | None]) -> str:
+def _unplugged(launches: Iterable[Launch]) -> list[str]:
+    """What simulated kernels do not count as NKI's, because the NxD Inference plug-in does not run them."""
+    simulated = (launch for launch in launches if launch.provenance == "simulated" and not launch.nki)
+    names = sorted({f"{launch.slot}={launch.variant}" for launch in simulated})
+    return [f"without {', '.join(names)}, which the plug-in does not run in NxD Inference"] if names else []
+
+
+def _unlike(buckets: Mapping[str, int | None]) -> list[str]:
     caveats = []
     if missing := [phase for phase in GRAPHS if phase not in buckets]:
         caveats.append(f"the run has no {' or '.join(missing)} launches")
     if other := sorted({bucket for bucket in buckets.values() if bucket} - {CHALLENGE_BUCKET}):
         caveats.append(f"the challenge reads bucket {CHALLENGE_BUCKET}, this run only has {other[0]}")
-    return "; " + "; ".join(caveats) if caveats else ""
+    return caveats

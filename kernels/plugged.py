@@ -44,17 +44,9 @@ def rows_of(choice: Mapping[str, str], part: str, phase: str) -> Rows:
     return rows
 
 
-def why_not(choice: Mapping[str, str], batch: int = 1) -> str | None:
-    """What of a choice the plug-in does not run inside NxD Inference, a sentence; None where it all runs."""
-    if batch != 1:
-        return f"the NxD Inference plug-in runs one sequence, not {batch}"
-    try:
-        for part in PARTS:
-            for phase in PHASES:
-                rows_of(choice, part, phase)
-    except UnknownVariant as refused:
-        return refused.message
-    return None
+def plugs(kernel: Variant, sequences: int = 1) -> bool:
+    """Whether the plug-in runs a kernel inside NxD Inference: of one sequence, and inside one part."""
+    return sequences == 1 and len(_parts(kernel)) == 1
 
 
 def plugged_slots(choice: Mapping[str, str]) -> dict[str, str]:
@@ -70,10 +62,14 @@ def plugged_slots(choice: Mapping[str, str]) -> dict[str, str]:
     return {s: name for s, name in choice.items() if all((s, phase) in run for phase in phases_of(s))}
 
 
+def _parts(kernel: Variant) -> list[str]:
+    return [name for name, slots in PARTS.items() if slots.intersection(kernel.covers)]
+
+
 def _kernels(choice: Mapping[str, str], part: str, phase: str, tokens: int) -> tuple[Variant, ...]:
     found = []
     for kernel in resolve(choice, phase, tokens):
-        parts = [name for name, slots in PARTS.items() if slots.intersection(kernel.covers)]
+        parts = _parts(kernel)
         if len(parts) > 1:
             raise UnknownVariant(
                 f"{kernel.slot}={kernel.name} spans {' and '.join(parts)}, which NxD Inference runs apart",

@@ -86,6 +86,18 @@ def test_the_challenge_reads_macs_of_the_smallest_bucket_and_counts_each_graph_o
     assert result.nki_flops_share_executed.value == pytest.approx(executed / (executed + 20 + 600 * 52))
 
 
+def test_simulated_kernels_the_plug_in_does_not_run_are_not_nkis_and_are_named() -> None:
+    result = totals(
+        run(
+            launch("attention_decode", "decode", 1, 48, macs=3, nki=False),
+            launch("lm_head", "decode", 1, 1, macs=48, nki=True),
+        )
+    )
+    assert result.nki_flops_share is not None
+    assert result.nki_flops_share.value == pytest.approx(48 / (3 * 48 + 48))
+    assert "without attention_decode=" in result.nki_flops_share.basis
+
+
 def test_decode_rows_without_a_bucket_belong_to_every_graph() -> None:
     result = totals(
         run(

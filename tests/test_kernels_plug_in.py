@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+import qwen
 from kernels.errors import UnknownVariant, UnsupportedShape
 from kernels.neuron_checks import (
     KernelDimensions,
@@ -16,8 +17,8 @@ from kernels.neuron_checks import (
     expected_weights,
     required,
 )
-from kernels.plugged import PARTS, plugged_slots, rows_of, why_not
-from kernels.registry import SLOTS, kernel_choice, resolve, variants_of
+from kernels.plugged import PARTS, plugged_slots, plugs, rows_of
+from kernels.registry import SLOTS, kernel_choice, resolve, variant, variants_of
 
 QWEN3_30B = KernelDimensions(
     hidden=2048,
@@ -146,7 +147,6 @@ def test_a_bucket_the_kernels_do_not_run_is_named(name: str, value: object) -> N
 @pytest.mark.parametrize("choice", ["baseline", "tuned", "tuned,experts_decode=fp8", "lm_head=wide"])
 def test_the_plug_in_runs_every_kernel_a_plan_of_one_sequence_has(choice: str) -> None:
     chosen = kernel_choice(choice)
-    assert why_not(chosen) is None
     assert set(plugged_slots(chosen)) == set(SLOTS)
     for phase, tokens in (
         ("decode", 1),
@@ -165,14 +165,26 @@ def test_every_head_of_one_sequence_runs_in_both_phases() -> None:
         assert head.phases == ("prefill", "decode") or head.name == "batched"
 
 
-def test_what_the_plug_in_does_not_run_is_said_by_name() -> None:
-    layer = kernel_choice("tuned,attention_decode=layer")
-    assert why_not(layer) == (
-        "attention_decode=layer spans attention and experts, which NxD Inference runs apart"
-    )
-    with pytest.raises(UnknownVariant, match="attention_decode=layer"):
-        rows_of(layer, "experts", "decode")
-    assert "one sequence, not 8" in str(why_not(kernel_choice("tuned"), batch=8))
+def test_a_kernel_of_a_whole_layer_is_refused_for_nxd_inference() -> None:
+    with pytest.raises(UnknownVariant, match="attention_decode=layer spans attention and experts"):
+        rows_of(kernel_choice("tuned,attention_decode=layer"), "experts", "decode")
+    assert not plugs(variant("attention_decode", "layer"))
+
+
+def test_a_plan_counts_as_nki_only_what_the_plug_in_runs() -> None:
+    def planned(kernels: str, batch: int = 1) -> dict[str, set[bool]]:
+        rows = qwen.plan(
+            prompt_tokens=14, seq_len=640, batch=batch, kernels=kernel_choice(kernels), target="trn3"
+        )
+        found: dict[str, set[bool]] = {"kernels": set(), "layer": set()}
+        for row in rows:
+            if row.module is not None:
+                found["layer" if row.variant == "layer" else "kernels"].add(row.nki)
+        return found
+
+    assert planned("tuned") == {"kernels": {True}, "layer": set()}
+    assert planned("tuned,attention_decode=layer") == {"kernels": {True}, "layer": {False}}
+    assert planned("tuned", batch=4)["kernels"] == {False}
 
 
 def checkpoint() -> dict[str, torch.Tensor]:

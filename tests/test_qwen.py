@@ -125,7 +125,7 @@ def test_a_batch_prefills_each_sequence_and_decodes_all_in_one_step(preset: str,
     assert [(r.slot, r.count) for r in many if r.phase == "prefill"] == [(s, n * batch) for s, n in prefill]
     heads = [r.count for p in (one, many) for r in p if (r.phase, r.slot) == ("decode", "lm_head")]
     assert heads == [625, 625]
-    covered = [slot for r in many if r.phase == "decode" and r.nki for slot in r.covers]
+    covered = [slot for r in many if r.phase == "decode" and r.module for slot in r.covers]
     assert set(covered) == set(slots_of("decode", batch))
 
 

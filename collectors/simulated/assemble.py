@@ -48,7 +48,7 @@ def simulated_launch(planned: PlannedLaunch, repetitions: Sequence[Entry]) -> La
         time_ns=chosen.duration_ns,
         low_ns=None if chosen.low_ns is None else min(low for low in lows if low is not None),
         high_ns=None if chosen.high_ns is None else max(high for high in highs if high is not None),
-        nki=True,
+        nki=planned.nki,
         profile_id=chosen.profile_id,
     )
 
