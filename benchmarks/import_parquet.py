@@ -35,7 +35,14 @@ Act = Callable[[Path, Path], None]
 Told = Any  # a queue of (seconds of the clock, seconds of the processor)
 
 FILES = ("rmsnorm", "qkv", "attention_decode", "o_proj", "router", "experts_decode", "helpers")
-LAYERS = ("input_layernorm", "self_attn/qkv_proj", "self_attn", "self_attn/o_proj", "mlp/router", "mlp/expert_mlps")
+LAYERS = (
+    "input_layernorm",
+    "self_attn/qkv_proj",
+    "self_attn",
+    "self_attn/o_proj",
+    "mlp/router",
+    "mlp/expert_mlps",
+)
 PLACE = f"""
     '["/home/user/model/kernels/' || {list(FILES)}[1 + i // 900 % {len(FILES)}] || '.py:' || (20 + i % 180) || '"]'
 """
