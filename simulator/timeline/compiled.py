@@ -43,7 +43,7 @@ def entry(function: Function) -> Function:
 def _compiled(function: Function, **options: Any) -> Function:
     from numba import njit
 
-    return cast(Function, njit(error_model="numpy", **options)(function))
+    return cast(Function, njit(error_model="numpy", _nrt=False, **options)(function))
 
 
 def is_compiled() -> bool:

@@ -67,15 +67,9 @@ class Records:
 
     def _movements(self, core: int, instructions: Sequence[Instruction]) -> Array:
         """What each of these instructions moves; that depends on the partitions that take part, too."""
-        example: dict[tuple[int, ...], Instruction] = {}
-        number: dict[tuple[int, ...], int] = {}
-        which = []
-        for i in instructions:
-            first = (i.reads[0].row0 if i.reads else 0, i.writes[0].row0 if i.writes else 0)
-            key = (id(i.transfer), ENGINE[i.operation.engine], *first)
-            if key not in number:
-                number[key], example[key] = len(number), i
-            which.append(number[key])
+        keys = [(id(i.transfer), i.operation.engine, _first_partition(i)) for i in instructions]
+        example = dict(zip(keys, instructions, strict=True))
+        number = {key: k for k, key in enumerate(example)}
         moved = np.zeros(len(example), TRANSFERS)
         for record, i in zip(moved, example.values(), strict=True):
             for name, value in zip(Movement._fields, movement(self.machine, i), strict=True):
@@ -83,7 +77,15 @@ class Records:
             record["queue"] = self.queues.setdefault((core, queue_name(i)), len(self.queues))
             record["stores"] = i.transfer is not None and i.transfer.target_memory == "hbm"
         moved["core"] = core
-        return moved[np.array(which, dtype=np.int64)]
+        return moved[np.array([number[key] for key in keys], dtype=np.int64)]
+
+
+def _first_partition(instruction: Instruction) -> int:
+    """The first on the side of a transfer that is on the chip."""
+    transfer = instruction.transfer
+    assert transfer is not None
+    side = instruction.reads if transfer.target_memory == "hbm" else instruction.writes
+    return side[0].row0 if side and transfer.partitions else 0
 
 
 def queue_name(instruction: Instruction) -> str:
