@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -15,6 +18,7 @@ from simulator.machine.facts import machine
 from simulator.timeline.ideal import RESOURCES, ideal_ns
 from simulator.timeline.plan import prepare
 from simulator.timeline.schedule import schedule
+from simulator.timeline.state import WINDOW
 from simulator.trace import ENGINES, Region
 
 TRN2 = machine("trn2")
@@ -446,6 +450,54 @@ def test_an_instruction_marked_no_reorder_is_passed_by_nothing_on_its_engine(tra
             if fence.no_reorder:
                 assert all(start[i.index] <= start[fence.index] for i in mine[:position])
                 assert all(start[i.index] >= start[fence.index] for i in mine[position + 1 :])
+
+
+@settings(max_examples=60, deadline=None)
+@given(kernels(), st.sampled_from(ORDERS))
+def test_what_waits_for_a_result_starts_a_semaphore_after_it_and_not_before_it_is_ready(trace, order):
+    plan = prepare(trace)
+    timeline = schedule(trace, order, plan)
+    arrived = {t.instruction: t.end_ns for t in timeline.transfers}
+    start, ready = timeline.start_ns[0], timeline.ready_ns[0]
+    assert (start >= ready).all()
+    for producer, planned in enumerate(plan.instructions):
+        for consumer in plan.edges[slice(*planned["waiting"])]:
+            waiting = plan.instructions[consumer]
+            done = arrived.get(producer, timeline.end_ns[0][producer])
+            delay = waiting["transfer_ns" if producer in arrived else "semaphore_ns"]
+            assert ready[consumer] >= done + delay
+        for follower in plan.edges[slice(*planned["following"])]:
+            assert start[follower] >= start[producer]
+
+
+@settings(max_examples=40, deadline=None)
+@given(kernels(), st.sampled_from(ORDERS))
+def test_the_same_trace_has_the_same_timeline_every_time(trace, order):
+    one, two = (schedule(trace, order) for _ in range(2))
+    for name in ("start_ns", "end_ns", "ready_ns", "critical"):
+        assert np.array_equal(getattr(one, name)[0], getattr(two, name)[0])
+    assert list(one.transfers) == list(two.transfers)
+    assert one.table_loads == two.table_loads
+
+
+@pytest.mark.parametrize(("dialect", "window"), WINDOW.items())
+def test_list_order_takes_nothing_from_beyond_its_window(dialect, window):
+    kernel = Kernel()
+    blocker, slow = kernel.tensor("sbuf", 64), kernel.tensor("sbuf", 64)
+    kernel.add("gpsimd", "iota", 400_000, writes=(slow,))
+    kernel.add("vector", "max8", 8, writes=(blocker,), reads=(slow,))
+    for _ in range(window + 20):
+        kernel.add("vector", "max8", 8, writes=(kernel.tensor("sbuf", 2),))
+    trace = replace(kernel.trace(), dialect=dialect)
+    start = schedule(trace, "list").start_ns[0]
+    passed = int((start[2:] < start[1]).sum())
+    assert passed == window - 1
+
+
+def test_nothing_that_only_reads_runs_loads_the_compiler():
+    program = "import collectors.cli, app.query, collectors.store.door, collectors.simulated.pool, sys"
+    found = [sys.executable, "-c", f"{program}; sys.exit('numba' in sys.modules)"]
+    assert subprocess.run(found, check=False).returncode == 0
 
 
 def round_trip():

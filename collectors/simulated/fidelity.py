@@ -16,6 +16,7 @@ from collectors.records import Profile
 from collectors.simulated import cache, identity
 from collectors.simulated.cache import Entry
 from collectors.simulated.calibration import Case, Launch, ladder, read_calibration
+from collectors.simulated.pool import COMPILING
 from collectors.simulated.published import published
 from collectors.simulated.refit import evidence, intervals
 from collectors.simulated.tables import profile_of
@@ -27,6 +28,7 @@ from simulator.fidelity.fit.evidence import Evidence
 from simulator.fidelity.replay import Replay, replay
 from simulator.fidelity.residuals import Total, as_profiled, total
 from simulator.machine.facts import Machine, instead, machine
+from simulator.timeline.compiled import is_compiled
 from simulator.trace import Trace
 
 Progress = Callable[[int, int, str], None]
@@ -71,6 +73,8 @@ def collect_fidelity(
         further, without = published(kernels)
         cases, skipped = cases + further, skipped + without
     cases = [case for case in cases if _matches(case, only)]
+    if cases and not is_compiled():
+        progress(0, len(cases), COMPILING)
     skipped = [each for each in skipped if _matches(each, only)]
     measured = evidence(profiles, cases) if again and profiles is not None else None
     others = {} if measured is None else _machines_without({case.family for case in cases}, measured)

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from collectors.arguments import data_hash
 from collectors.simulated import cache, identity
@@ -24,7 +24,9 @@ UNEQUAL = 1.01
 
 
 class Job(Protocol):
-    """Work with a content hash: the same key, the same entry."""
+    """Work with a content hash: the same key, the same entry. `schedules` where it needs a timeline."""
+
+    schedules: ClassVar[bool]
 
     @property
     def key(self) -> str:
@@ -42,6 +44,7 @@ class Job(Protocol):
 class LaunchJob:
     """Simulate a planned launch with the data of one seed, and judge its result against the reference."""
 
+    schedules: ClassVar[bool] = True
     slot: str
     variant: str
     phase: str
@@ -92,6 +95,7 @@ class LaunchJob:
 class KernelJob:
     """Simulate one kernel of one file on given arguments, on further ranks with those of `peers`."""
 
+    schedules: ClassVar[bool] = True
     file: str
     function: str
     arguments: Mapping[str, Any]
@@ -140,6 +144,7 @@ def _unequal(ranks: Sequence[Simulation]) -> list[str]:
 class CaseJob:
     """The small checks of one variant: ragged shapes, other seeds, awkward inputs."""
 
+    schedules: ClassVar[bool] = False
     slot: str
     variant: str
     module: str
@@ -187,6 +192,7 @@ class CaseJob:
 class ModelJob:
     """A small Qwen3-MoE through the chosen kernels against transformers."""
 
+    schedules: ClassVar[bool] = False
     kernels: tuple[tuple[str, str], ...]
     modules: tuple[str, ...]
     target: str

@@ -15,6 +15,7 @@ from collectors.errors import CollectorError
 from collectors.simulated import cache
 from collectors.simulated.cache import Entry
 from collectors.simulated.jobs import Failure, Job, perform
+from simulator.timeline.compiled import is_compiled
 
 Progress = Callable[[int, int, str], None]
 """Called with jobs done, jobs in all, and the job just finished (or about to start)."""
@@ -22,6 +23,7 @@ Progress = Callable[[int, int, str], None]
 ATTEMPTS = 2
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 ONE_PROCESS = 1
+COMPILING = "compiling the scheduler, once"
 
 
 def run_jobs(jobs: Iterable[Job], progress: Progress) -> dict[str, Entry]:
@@ -49,6 +51,8 @@ def workers(jobs: int) -> int:
 def _perform_all(missing: dict[str, Job], total: int, progress: Progress) -> None:
     done = total - len(missing)
     progress(done, total, next((job.name for job in missing.values()), "cached"))
+    if _must_compile(missing):
+        progress(done, total, COMPILING)
     if len(missing) <= ONE_PROCESS:
         for at, (key, job) in enumerate(missing.items(), done + 1):
             _raise(perform(job, key))
@@ -72,8 +76,16 @@ def open_pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
 
 
 def outcomes(pool: ProcessPoolExecutor, jobs: Mapping[str, Job]) -> Iterator[tuple[str, Failure | None]]:
-    """(key, what was wrong with the kernel or None) of every job as it ends, its entry in the cache."""
-    waiting = {pool.submit(perform, job, key): key for key, job in jobs.items()}
+    """(key, what was wrong with the kernel or None) of every job as it ends, its entry in the cache.
+
+    Where the scheduler is not compiled yet one process does that, and the others what needs no schedule.
+    """
+    compiling = [pool.submit(compile_scheduler)] if _must_compile(jobs) else []
+    first = {key: job for key, job in jobs.items() if compiling and not job.schedules}
+    waiting = {pool.submit(perform, job, key): key for key, job in first.items()}
+    for each in compiling:
+        _outcome(each)
+    waiting |= {pool.submit(perform, job, key): key for key, job in jobs.items() if key not in first}
     for future in as_completed(waiting):
         yield waiting[future], _outcome(future)
 
@@ -108,7 +120,18 @@ def _wait_for(sentinel: int) -> None:
     os._exit(1)
 
 
-def _outcome(future: Future[Failure | None]) -> Failure | None:
+def _must_compile(jobs: Mapping[str, Job]) -> bool:
+    return any(job.schedules for job in jobs.values()) and not is_compiled()
+
+
+def compile_scheduler() -> None:
+    """Have the simulator's scheduler compiled and kept on disk."""
+    from simulator.timeline import schedule
+
+    schedule.compile_scheduler()
+
+
+def _outcome(future: Future[Failure | None] | Future[None]) -> Failure | None:
     try:
         return future.result()
     except BrokenProcessPool:

@@ -1,7 +1,8 @@
 """Compiled functions: machine code is made once after a change of their source, and kept on disk.
 
 Numba keeps what it compiles by the file of the function alone; a compiled function here calls others of this
-folder, so the folder it is kept in is named by the source of them all.
+folder, so the folder it is kept in is named by the source of them all. No compiled function makes an array:
+that spares Numba counting who holds the ones it is given, which would take most of the time.
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ def entry(function: Function) -> Function:
 def _compiled(function: Function, **options: Any) -> Function:
     from numba import njit
 
-    return cast(Function, njit(error_model="numpy", _nrt=False, **options)(function))
+    unlisted: dict[str, Any] = {"error_model": "numpy", "_nrt": False} | options
+    return cast(Function, njit(**unlisted)(function))
 
 
 def is_compiled() -> bool:
