@@ -132,7 +132,7 @@ MECHANISMS: tuple[Mechanism, ...] = (
     ),
     Mechanism(
         "Semaphores",
-        ("simulator/timeline/plan.py",),
+        ("simulator/timeline/records.py",),
         (
             "semaphores.engine_ns",
             "semaphores.tensor_ns",
@@ -148,7 +148,7 @@ MECHANISMS: tuple[Mechanism, ...] = (
     ),
     Mechanism(
         "Weight load, hidden behind the matmul before it or not",
-        ("simulator/costs/tensor.py", "simulator/timeline/clock.py"),
+        ("simulator/costs/tensor.py", "simulator/timeline/engines.py"),
         ("tensor.load_cycles", "tensor.load_fp32_cycles"),
         "LDWEIGHTS starts with the MATMUL before it; fp32 takes 187-191 ns at full rate, bf16 95 ns",
         (
@@ -196,7 +196,7 @@ MECHANISMS: tuple[Mechanism, ...] = (
     ),
     Mechanism(
         "Fast modes of VectorE and the port it shares with GpSimd",
-        ("simulator/costs/vector.py", "simulator/timeline/clock.py"),
+        ("simulator/costs/vector.py", "simulator/timeline/engines.py"),
         ("vector.wide_elements", "vector.narrow_elements", "vector.psum_share", "vector.two_input_share"),
         "TENSOR_SCALAR of fp32 in SBUF takes half a cycle an element (396 ns at N=512), from PSUM one. The bf16 "
         "modes and the port are documented; no stream shows them",
@@ -208,7 +208,7 @@ MECHANISMS: tuple[Mechanism, ...] = (
     ),
     Mechanism(
         "Activation tables",
-        ("simulator/costs/scalar.py", "simulator/timeline/clock.py"),
+        ("simulator/costs/scalar.py", "simulator/timeline/engines.py"),
         ("scalar.table_load_ns",),
         "one ACT_TABLE_LOAD of 1,283 ns a stream. Which functions share a table is assumed: none of these "
         "kernels changes it",
