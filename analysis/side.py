@@ -16,7 +16,8 @@ class Side:
     """One run's launches of a row. `time_ns` and bytes are per token (decode) or per request (else).
 
     `engines` are active fractions weighted by time over the launches that were profiled, None where none
-    says. Bytes are None unless every launch with a profile says them. `provenance` is by time.
+    says. Bytes are None unless every launch with a profile says them. `provenance` is by time. `low_ns` and
+    `high_ns` are the interval of `time_ns`, every launch at its own end at once, None where one has none.
     """
 
     variants: tuple[str, ...]
@@ -29,6 +30,8 @@ class Side:
     dma_bytes: float | None
     hbm_bytes: float | None
     provenance: Provenances
+    low_ns: float | None = None
+    high_ns: float | None = None
 
 
 def side(run: Run, launches: Sequence[Launch], per: int) -> Side | None:
@@ -50,7 +53,15 @@ def side(run: Run, launches: Sequence[Launch], per: int) -> Side | None:
         dma_bytes=_bytes(own, per, lambda profile: profile.dma_bytes),
         hbm_bytes=_bytes(own, per, hbm_bytes),
         provenance=mix(part(launch) for launch in launches),
+        low_ns=_end([launch.low_ns for launch in launches], launches, per),
+        high_ns=_end([launch.high_ns for launch in launches], launches, per),
     )
+
+
+def _end(ends: Sequence[float | None], launches: Sequence[Launch], per: int) -> float | None:
+    """The sum of one end of every launch's interval."""
+    known = [end * launch.count for end, launch in zip(ends, launches, strict=True) if end is not None]
+    return sum(known) / per if len(known) == len(launches) else None
 
 
 def total_of(launches: Sequence[Launch]) -> int:

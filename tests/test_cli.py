@@ -71,6 +71,20 @@ def test_runs_json_has_totals_and_what_marks_the_baseline(filled: Store, call: C
     assert runs[0]["commit"] == "0123456"
 
 
+def test_every_simulated_time_comes_with_the_interval_its_kind_earned(filled: Store, call: Call) -> None:
+    for run in call("runs", "--json").json["runs"]:
+        low, high = run["intervals"]["decode_ms_per_token"]
+        assert low < run["decode_ms_per_token"] < high
+    low, high = run["intervals"]["tokens_per_s"]
+    assert low < run["tokens_per_s"] < high
+    assert f"{run['decode_ms_per_token']:.3g} [" in call("runs").out
+    for launch in call("show", "tuned", "--json").json["launches"]:
+        assert launch["low_us"] < launch["time_us"] < launch["high_us"]
+    for row in call("compare", "baseline", "tuned", "--json").json["rows"]:
+        for each in (row["base"], row["candidate"]):
+            assert each is None or each["low_ns"] < each["time_ns"] < each["high_ns"]
+
+
 def test_runs_filters_by_label_prompt_and_number(filled: Store, call: Call) -> None:
     filled.save(factory.run("tuned", prompt=0, at=factory.FIRST_DAY + timedelta(days=2)))
     assert len(call("runs", "--label", "tuned", "--json").json["runs"]) == 2
@@ -102,7 +116,7 @@ def test_show_json_has_every_key_profile_promises_and_shares_that_sum_to_one(
     )
     assert set(promised.split()) <= shown.keys()
     assert sum(launch["share"] for launch in shown["launches"]) == pytest.approx(1)
-    of_launch = "slot variant phase bucket count time_us share engines"
+    of_launch = "slot variant phase bucket count time_us low_us high_us interval share engines"
     of_launch += " hbm_read_bytes hbm_write_bytes bound provenance"
     assert all(set(of_launch.split()) == launch.keys() for launch in shown["launches"])
     assert set(shown["launches"][0]["engines"]) == {"tensor", "vector", "scalar", "gpsimd", "sync", "dma"}

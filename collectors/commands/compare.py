@@ -15,6 +15,7 @@ from collectors.records import Run
 if TYPE_CHECKING:
     from analysis.compare import Comparison, Row
     from analysis.headlines import Headline
+    from analysis.side import Side
     from analysis.statistics import Difference
 
 EXIT_CODES = {"faster": 0, "no change": 0, "slower": 1, "cannot tell": 2}
@@ -225,14 +226,24 @@ def _row(row: Row) -> list[str]:
     return [
         row.phase,
         row.label,
-        number(row.base.time_ns / 1e3) if row.base else "—",
-        number(row.candidate.time_ns / 1e3) if row.candidate else "—",
+        _side(row.base),
+        _side(row.candidate),
         number(row.difference.value / 1e3),
         _interval(row.difference, 1e3),
         _relative(row.difference),
         number(row.moved_ns / 1e6),
         row.judgement.verdict if row.status == "changed" else row.status,
     ]
+
+
+def _side(of: Side | None) -> str:
+    if of is None:
+        return "—"
+    return f"{number(of.time_ns / 1e3)}{_range(of.low_ns, of.high_ns, 1e3)}"
+
+
+def _range(low: float | None, high: float | None, unit: float) -> str:
+    return "" if low is None or high is None else f" [{number(low / unit)}–{number(high / unit)}]"
 
 
 def _interval(found: Difference | None, unit: float) -> str:

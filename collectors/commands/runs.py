@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,6 +14,7 @@ from collectors.store.door import Store
 from collectors.store.trials import find_study, trial_runs
 
 if TYPE_CHECKING:
+    from analysis.estimate import Estimate
     from analysis.totals import Totals
 
 COLUMNS = (
@@ -94,11 +96,17 @@ def as_object(run: Run, *, baseline: bool) -> dict[str, Any]:
         "accuracy": run.accuracy,
         "points": points(found, run).value,
         "padding": {each.phase: each.share for each in padding(run)},
-        **_totals(found),
+        **{name: each.value / unit if each else None for name, (each, unit) in _totals(found).items()},
+        "intervals": {
+            name: [each.low / unit, each.high / unit]
+            for name, (each, unit) in _totals(found).items()
+            if each and each.low is not None and each.high is not None
+        },
     }
 
 
-def _totals(found: Totals) -> dict[str, float | None]:
+def _totals(found: Totals) -> dict[str, tuple[Estimate | None, float]]:
+    """A run's totals with the unit they are shown in."""
     ms = {
         "decode_ms_per_token": found.decode_ns_per_token,
         "ttft_ms": found.ttft_ns,
@@ -107,8 +115,8 @@ def _totals(found: Totals) -> dict[str, float | None]:
         "kernel_ms": found.kernel_ns,
     }
     rates = {"tokens_per_s": found.tokens_per_s, "decode_tokens_per_s": found.decode_per_s}
-    return {name: each.value / 1e6 if each else None for name, each in ms.items()} | {
-        name: rate.value if rate else None for name, rate in rates.items()
+    return {name: (each, 1e6) for name, each in ms.items()} | {
+        name: (rate, 1.0) for name, rate in rates.items()
     }
 
 
@@ -130,10 +138,16 @@ def _row(run: Run, baseline: bool) -> list[str]:
         f"{run.target} LNC{run.lnc}",
         "kernel" if run.prompt is None else str(run.prompt),
         shown["commit"] or "—",
-        number(shown["decode_ms_per_token"]),
-        number(shown["ttft_ms"]),
-        number(shown["e2e_ms"] or shown["kernel_ms"]),
-        number(shown["tokens_per_s"]),
+        _between(shown, "decode_ms_per_token"),
+        _between(shown, "ttft_ms"),
+        _between(shown, "e2e_ms" if shown["e2e_ms"] else "kernel_ms"),
+        _between(shown, "tokens_per_s"),
         number(shown["points"]),
         accuracy,
     ]
+
+
+def _between(shown: Mapping[str, Any], name: str) -> str:
+    """A total with its interval, where it has one."""
+    ends = shown["intervals"].get(name)
+    return number(shown[name]) + (f" [{number(ends[0])}–{number(ends[1])}]" if ends else "")

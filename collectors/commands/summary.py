@@ -183,6 +183,9 @@ def _launch(run: Run, launch: Launch) -> dict[str, Any]:
         "bucket": launch.bucket,
         "count": launch.count,
         "time_us": launch.time_ns / 1e3,
+        "low_us": _micro(launch.low_ns),
+        "high_us": _micro(launch.high_ns),
+        "interval": profile.interval_basis if profile else None,
         "share": launch.time_ns * launch.count / whole if whole else None,
         "engines": {name: profile.engines.get(name) if profile else None for name in ENGINE_NAMES},
         "hbm_read_bytes": profile.hbm_read_bytes if profile else None,
@@ -190,6 +193,10 @@ def _launch(run: Run, launch: Launch) -> dict[str, Any]:
         "bound": profile.bound if profile else None,
         "provenance": launch.provenance,
     }
+
+
+def _micro(time_ns: float | None) -> float | None:
+    return None if time_ns is None else time_ns / 1e3
 
 
 def _row(run: Run, launch: Launch, whole: float) -> list[str]:

@@ -75,8 +75,8 @@ MECHANISMS: tuple[Mechanism, ...] = (
             "dma.swdge_dynamic_ns",
             "dma.swdge_latency_ns",
         ),
-        "17 DMA_DIRECT2D on GpSimd. A dynamic address costs a TENSOR_LOAD more: the sum predicts moe_tkg v5c to "
-        "v6a within 2 %, to which it was not fitted",
+        "17 DMA_DIRECT2D on GpSimd. A dynamic address costs a TENSOR_LOAD more: the sum predicts moe_tkg "
+        "v5c to v6a within 2 %, to which it was not fitted",
         (
             "test_costs.py::test_dynamic_addresses_double_what_software_descriptors_cost",
             "test_fidelity_fit.py::test_sums_of_fitted_constants_are_what_the_table_says",
@@ -121,8 +121,9 @@ MECHANISMS: tuple[Mechanism, ...] = (
         "Queues in order, engines shared, HBM shared by a pair of cores",
         ("simulator/timeline/transfers.py",),
         ("dma.engines", "dma.partitions_per_engine", "dma.mixed_share", "hbm.bytes_per_ns", "hbm.cores"),
-        "packets of two queues alternate on an engine; stores take 300-480 ns a packet now and then while loads "
-        "move, the slowest engine keeps 0.79 of its rate. Sharing the stack is documented; no stream shows it",
+        "packets of two queues alternate on an engine; stores take 300-480 ns a packet now and then while "
+        "loads move, the slowest engine keeps 0.79 of its rate. Sharing the stack is documented; no stream "
+        "shows it",
         (
             "test_timeline.py::test_a_full_queue_moves_one_transfer_after_another_at_the_packet_rate",
             "test_timeline.py::test_two_queues_share_the_engines_equally",
@@ -139,8 +140,8 @@ MECHANISMS: tuple[Mechanism, ...] = (
             "semaphores.transfer_ns",
             "semaphores.transfer_to_trigger_ns",
         ),
-        "from the end of a producer to the start of a waiter whose engine was idle: 75 pairs of instructions, 29 "
-        "after transfers",
+        "from the end of a producer to the start of a waiter whose engine was idle: 75 pairs of "
+        "instructions, 29 after transfers",
         (
             "test_timeline.py::test_an_instruction_starts_a_semaphore_after_the_result_it_needs",
             "test_timeline.py::test_a_consumer_of_a_load_starts_after_its_completion",
@@ -160,8 +161,8 @@ MECHANISMS: tuple[Mechanism, ...] = (
         "Throttling of the tensor engine",
         ("simulator/timeline/throttle.py",),
         ("tensor.throttled_rate", "tensor.throttle_window_ns", "tensor.throttle_release_share"),
-        "12 whole throttle records lie on a grid of 3,413 ns; the busiest window before one at half rate had 0.369 of "
-        "full work, the idlest before one at full rate 0.375",
+        "12 whole throttle records lie on a grid of 3,413 ns; the busiest window before one at half rate "
+        "had 0.369 of full work, the idlest before one at full rate 0.375",
         ("test_timeline.py::test_matmuls_run_at_half_rate_until_a_window_was_busy",),
     ),
     Mechanism(
@@ -198,8 +199,8 @@ MECHANISMS: tuple[Mechanism, ...] = (
         "Fast modes of VectorE and the port it shares with GpSimd",
         ("simulator/costs/vector.py", "simulator/timeline/engines.py"),
         ("vector.wide_elements", "vector.narrow_elements", "vector.psum_share", "vector.two_input_share"),
-        "TENSOR_SCALAR of fp32 in SBUF takes half a cycle an element (396 ns at N=512), from PSUM one. The bf16 "
-        "modes and the port are documented; no stream shows them",
+        "TENSOR_SCALAR of fp32 in SBUF takes half a cycle an element (396 ns at N=512), from PSUM one. The "
+        "bf16 modes and the port are documented; no stream shows them",
         (
             "test_costs.py::test_a_bf16_copy_in_sbuf_takes_a_quarter_of_a_cycle_per_element",
             "test_costs.py::test_only_fast_vector_modes_take_the_port_gpsimd_shares",
