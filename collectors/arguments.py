@@ -115,6 +115,8 @@ def describe(value: Any) -> str:
 def _value(name: str, text: str, seed: int, rank: int) -> Any:
     if text.startswith("@"):
         return _load(Path(text[1:].replace(RANK, str(rank))))
+    if text in DTYPES:
+        raise UsageError(f"--arg {name}={text} has no shape", f"write --arg {name}='{text}[128,2048]'")
     if found := RANDOM.fullmatch(text):
         return _random(name, found, [seed, *name.encode(), *([rank] if rank and found["own"] else [])])
     try:

@@ -280,14 +280,16 @@ def over_ranks(x):
 @nki.jit
 def written_through_a_broadcast(x, way):
     tile = nl.ndarray((128, 1, 8), dtype=x.dtype, buffer=nl.sbuf)
-    narrow = nl.ndarray((128, 1), dtype=x.dtype, buffer=nl.sbuf)
+    wide = nl.zeros((128, 4, 8), dtype=x.dtype)
     if way == "view":
-        nisa.tensor_copy(dst=tile.broadcast(1, 4), src=nl.zeros((128, 4, 8), dtype=x.dtype))
-    elif way == "pattern":
-        nisa.memset(narrow.ap(pattern=[[1, 128], [0, 8]]), 0.0)
+        nisa.tensor_copy(dst=tile.broadcast(1, 4), src=wide)
+    elif way == "part":
+        nisa.memset(tile.broadcast(1, 4)[:, 0:2, :], 0.0)
+    elif way == "transfer":
+        nisa.dma_copy(dst=tile.broadcast(1, 4), src=wide)
     else:
-        nisa.dma_copy(dst=narrow.ap(pattern=[[1, 128], [0, 8]]), src=x)
-    return save(narrow, (128, 1), x.dtype)
+        nisa.tensor_copy(dst=tile.ap(pattern=[[8, 128], [0, 4], [1, 8]]), src=wide)
+    return save(tile, (128, 1, 8), x.dtype)
 
 
 @nki.jit

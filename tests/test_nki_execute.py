@@ -265,3 +265,10 @@ def test_a_package_named_like_one_of_ours_loads_from_its_own_folder(tmp_path: Pa
     kernel = load(KernelRef("factor", file=str(package / "theirs.py")))
     assert kernel() == 3.0
     assert sys.modules["kernels"] is kernels
+
+
+def test_inputs_whose_values_chose_addresses_or_loops_are_named() -> None:
+    assert run("pick_row", table=X, which=np.array([[5]], dtype=np.int32)).data_dependent == ("which",)
+    assert run("gather_rows", table=X, rows=np.zeros((4, 1), np.int32)).data_dependent == ("rows",)
+    assert run("looped", x=X, count=np.array([[3]], dtype=np.int32)).data_dependent == ("count",)
+    assert run("double", x=X).data_dependent == ()

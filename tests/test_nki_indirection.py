@@ -80,7 +80,12 @@ def test_what_indirection_cannot_do_is_refused(
     assert (caught.value.rule, caught.value.line > 0) == (rule, True)
 
 
-@pytest.mark.parametrize("way", ["view", "pattern", "transfer"])
+def test_an_access_pattern_may_repeat_what_it_writes_to_throw_it_away() -> None:
+    found = run("written_through_a_broadcast", x=np.ones((128, 8), np.float32), way="pattern").results[0]
+    assert not found.any()
+
+
+@pytest.mark.parametrize("way", ["view", "part", "transfer"])
 def test_a_view_that_repeats_elements_may_be_read_but_not_written(way: str) -> None:
     with pytest.raises(KernelRefused, match="repeats elements") as caught:
         run("written_through_a_broadcast", x=np.zeros((128, 8), np.float32), way=way)

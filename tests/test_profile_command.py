@@ -105,6 +105,8 @@ def test_a_real_input_file_is_taken(folder: Path) -> None:
         (("--kernel", "yours.py::f"), "there is no file yours.py"),
         (("--kernel", "mine.py::scale", "--arg", "x=bf17[2]"), "there is no type 'bf17'"),
         (("--kernel", "mine.py::scale", "--arg", "x"), "is not NAME=VALUE"),
+        (("--kernel", "mine.py::scale", "--arg", "x=bf16"), "x=bf16 has no shape"),
+        (("--kernel", "mine.py::scale", "--arg", "x=bf16[8,8]"), "'factor'"),
         (("--kernel", "mine.py::scale", "--arg", "x=@none.npy"), "cannot read none.npy"),
         (("--kernel", "mine.py::absent", "--arg", "x=1"), "absent"),
         (("--kernel", "mine.py::scale", "--arg", "x=bf16[256,64]", "--arg", "factor=2.0"), "mine.py:"),

@@ -274,6 +274,6 @@ def _show(runs: Sequence[Run], *, json: bool, several: bool) -> None:
     for run in runs:
         screen.print(summary.title(run), soft_wrap=True, markup=False)
         screen.print(summary.kernel_table(run))
-        for text in (summary.accuracy(run), *run.warnings):
+        for text in (summary.accuracy(run), *summary.steering(run), *run.warnings):
             screen.print(text, soft_wrap=True, markup=False)
         screen.print(summary.line(run), soft_wrap=True, style="bold", markup=False)

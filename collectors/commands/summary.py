@@ -143,6 +143,16 @@ def _ranks(run: Run) -> str:
     return f"  {count} ranks, {f'their own {own}' if own else 'all given the same'}" if count > 1 else ""
 
 
+def steering(run: Run) -> list[str]:
+    """Of a kernel whose course follows values: which inputs, and where their values are from."""
+    typed = run.configuration.get("arguments", {})
+    names = [n for p in run.profiles.values() for n in p.data_dependent.split(", ") if n in typed]
+    if run.prompt is not None or not names:
+        return []
+    told = ", ".join(f"{name}={typed[name]}" for name in dict.fromkeys(names))
+    return [f"addresses or loops follow the values of {told} (random ones: seed {run.configuration['seed']})"]
+
+
 def accuracy(run: Run) -> str:
     """How the checks went, with the ones that failed."""
     if run.accuracy is None:

@@ -6,10 +6,8 @@ import contextlib
 import linecache
 import sys
 import threading
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,8 +16,10 @@ from simulator.api import KernelRef
 from simulator.errors import BadKernel, KernelRefused, SimulatorError
 from simulator.expressions import made as made_of_names
 from simulator.nki.capacity import check_capacity
+from simulator.nki.misused import misuse, place
 from simulator.nki.ranks import Ranks
 from simulator.nki.returned import returned
+from simulator.nki.steered import steering_inputs
 from simulator.nki.storage import given
 from simulator.nki.tensor import whole
 from simulator.nki.tracer import Launch, Program, set_current, unwritten_warnings
@@ -134,31 +134,26 @@ def _run_core(
 
 def _explained(error: BaseException, function: Callable[..., Any]) -> BaseException:
     """The error as its reader needs it: our own with the kernel's file and line, Python's as a bad kernel."""
-    place = _place(error)
+    file, line = place(error)
     if isinstance(error, KernelRefused):
-        error.file, error.line = error.file or place[0], error.line or place[1]
+        error.file, error.line = error.file or file, error.line or line
         return error
     if isinstance(error, SimulatorError) or not isinstance(error, Exception):
         return error
-    name = getattr(function, "__name__", "the kernel")
-    where = f"{place[0]}:{place[1]}: " if place[0] else ""
-    told = str(error) or "no message"
-    if isinstance(error, TypeError) and name in told and "argument" in told:
-        return BadKernel(f"{told}", "give every parameter of the kernel with --arg")
-    refused = BadKernel(
-        f"{where}{type(error).__name__}: {told}", "mend the kernel, or give arguments it accepts"
-    )
+    refused: SimulatorError | None = misuse(error)
+    if refused is None:
+        refused = _bad(error, getattr(function, "__name__", "the kernel"), f"{file}:{line}: " if file else "")
     refused.__cause__ = error
     return refused
 
 
-def _place(error: BaseException) -> tuple[str, int]:
-    """The innermost line outside this package."""
-    ours = tuple(str(folder) for folder in (Path(__file__).parent, Path(__file__).parents[1] / "nki_beta"))
-    for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if not frame.filename.startswith(ours):
-            return frame.filename, frame.lineno or 0
-    return "", 0
+def _bad(error: Exception, name: str, where: str) -> BadKernel:
+    told = str(error) or "no message"
+    if isinstance(error, TypeError) and name in told and "argument" in told:
+        return BadKernel(f"{told}", "give every parameter of the kernel with --arg")
+    return BadKernel(
+        f"{where}{type(error).__name__}: {told}", "mend the kernel, or give arguments it accepts"
+    )
 
 
 def _trace(launch: Launch, function: Callable[..., Any], outcomes: list[Any]) -> Trace:
@@ -174,6 +169,6 @@ def _trace(launch: Launch, function: Callable[..., Any], outcomes: list[Any]) ->
         files,
         tuple(tensor.array for tensor in outputs),
         tuple(tensor.storage.id for tensor in outputs),
-        data_dependent=tuple(sorted(launch.steering)),
+        data_dependent=steering_inputs(launch.cores, launch.tensors),
         warnings=[*unwritten_warnings(launch), *warnings],
     )

@@ -41,6 +41,7 @@ from simulator.nki.composed import (
     where,
 )
 from simulator.nki.dtypes import DTYPES
+from simulator.nki.isa.registers import branch
 from simulator.nki.names import unknown_name
 from simulator.nki.ops import OPS
 from simulator.nki.tensor import NkiTensor
@@ -158,10 +159,8 @@ affine_range = sequential_range = static_range
 
 def dynamic_range(start: Any, stop: Any = None, step: Any = 1) -> Iterator[isa.VirtualRegister]:
     """A hardware loop over register bounds: runs as often as the given data says, a branch per iteration."""
-    from simulator.nki.tracer import emit
-
     for value in static_range(start, stop, step):
-        emit("branch", "COMPARE_BRANCH", "sync", (), (), 1)
+        branch()
         yield isa.VirtualRegister(value)
 
 

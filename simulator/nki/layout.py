@@ -31,8 +31,8 @@ class Layout:
 
     `memory` is where its tensor lies, in rows of `row_bytes` (partitions on chip), and `row` the partition it
     begins on (0 in HBM). `partitions` is the first dimension and `free` the elements of each, `unit_step`
-    whether the last dimension's elements are neighbours, `repeats` whether several elements are one in memory
-    and `distinct` whether no two share bytes, `steers` whether they are integers, which may steer addresses.
+    whether the last dimension's elements are neighbours, `distinct` whether no two elements share bytes,
+    `steers` whether they are integers, which may steer addresses.
     `span` is the bytes from the first element to the end of the last, `run` and `run_in_row` those of a
     contiguous piece over all dimensions and within the first. `changed` remembers changes of view by name,
     `boxes` the boxes of views by their start.
@@ -52,7 +52,6 @@ class Layout:
         "ndim",
         "partitions",
         "pitch",
-        "repeats",
         "row",
         "row_bytes",
         "run",
@@ -91,7 +90,6 @@ class Layout:
         self.partitions = shape[0] if shape else 1
         self.free = self.size // shape[0] if shape and shape[0] else self.size
         self.unit_step = len(shape) < 2 or shape[-1] == 1 or strides[-1] == dtype.itemsize
-        self.repeats = any(n > 1 and not stride for n, stride in zip(shape, strides, strict=True))
         self.steers = dtype.kind in "iub"
         self.distinct = _distinct(shape, strides, dtype.itemsize)
         self.run = _run(shape, strides, dtype.itemsize)

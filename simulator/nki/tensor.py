@@ -37,6 +37,7 @@ class NkiTensor:
     )
     array: Array
     rows: Scatter | None = None
+    broadcasts = False
 
     def __init__(
         self,
@@ -127,7 +128,8 @@ class NkiTensor:
         elif name in parts:
             return parts[name]
         offset, layout = self.layout.changed.get(name) or self.layout.change(name, change)
-        found = parts[name] = NkiTensor(
+        kind = Broadcast if self.broadcasts else NkiTensor
+        found = parts[name] = kind(
             self.storage, self.start + offset, layout, self.buffer, self.dynamic, self.steered
         )
         return found
@@ -226,7 +228,11 @@ class NkiTensor:
     def broadcast_to(self, shape: tuple[int, ...]) -> NkiTensor:
         """Dimensions of size one repeated to `shape`."""
         sizes = tuple(shape)
-        return self.changed(("broadcast", sizes), lambda a: np.broadcast_to(a, sizes))
+        view = self.changed(("broadcast", sizes), lambda a: np.broadcast_to(a, sizes))
+        if not view.broadcasts:
+            view = Broadcast(view.storage, view.start, view.layout, view.buffer, view.dynamic, view.steered)
+            (self.parts or {})["broadcast", sizes] = view
+        return view
 
     def rearrange(
         self,
@@ -286,6 +292,13 @@ class NkiTensor:
         return self.changed(("view", other), lambda a: a.view(other))
 
     reinterpret_cast = view
+
+
+class Broadcast(NkiTensor):
+    """A view that repeats elements, to be read; `ap` may repeat what it writes, to throw it away."""
+
+    __slots__ = ()
+    broadcasts = True
 
 
 class Indirect(NkiTensor):

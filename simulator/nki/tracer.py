@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections import Counter
 from collections.abc import Sequence
 from types import CodeType, FrameType
 from typing import Any, TypeVar, cast
@@ -40,7 +41,6 @@ class Launch:
         self.lines = Lines(self.sources)
         self.shared: dict[tuple[str, int], Storage] = {}
         self.handover = Handover(lnc)
-        self.steering: set[str] = set()
         self.unwritten: dict[Source, dict[str, str]] = {}
         self.asks_core = False
         self.dialect = "nki"
@@ -149,7 +149,10 @@ class Handover:
 
 
 class Program:
-    """One core's execution of the kernel; `source` is the line of what is issued later than it was called."""
+    """One core's execution of the kernel; `source` is the line of what is issued later than it was called.
+
+    `rounds` counts how often dynamic loops went round, by line.
+    """
 
     def __init__(self, launch: Launch, core: int) -> None:
         self.launch = launch
@@ -161,6 +164,7 @@ class Program:
         self.exchanges = 0
         self.generators: dict[str, Any] = {}
         self.source: int | None = None
+        self.rounds: Counter[int] = Counter()
 
 
 class _Local(threading.local):
@@ -278,7 +282,7 @@ def issue(
         if tensor.steered:
             steered += tensor.steered
     for tensor in dst:
-        if tensor.layout.repeats:
+        if tensor.broadcasts and 0 in tensor.layout.strides:
             raise _writes_repeated(operation.call, tensor)
         if not tensor.written:
             mark_written(tensor)

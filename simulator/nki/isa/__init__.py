@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from simulator.nki.isa import enums as constants
 from simulator.nki.isa.activation import activate2, activation, activation_reduce, exponential
 from simulator.nki.isa.dma import dma_compute, dma_copy, dma_transpose
 from simulator.nki.isa.elementwise import (
@@ -92,6 +93,7 @@ __all__ = [
     "affine_select",
     "bn_aggr",
     "bn_stats",
+    "constants",
     "core_barrier",
     "dge_mode",
     "dma_compute",

@@ -5,8 +5,25 @@ from __future__ import annotations
 from typing import Any
 
 from simulator.nki.numerics import fill
+from simulator.nki.rules import refuse
 from simulator.nki.tensor import NkiTensor
-from simulator.nki.tracer import Handle, emit
+from simulator.nki.tracer import Handle, current, emit, location
+
+MOST_ROUNDS = 50_000
+
+
+def branch() -> None:
+    """A loop of the hardware goes round; one whose condition never ends it is refused."""
+    program = current()
+    at = location(program.launch)
+    program.rounds[at] += 1
+    if program.rounds[at] > MOST_ROUNDS:
+        raise refuse(
+            "endless-loop",
+            f"a dynamic loop went round {MOST_ROUNDS:,} times and did not end",
+            "let its condition become zero; the simulator follows no longer loop",
+        )
+    emit("branch", "COMPARE_BRANCH", "sync", (), (), 1)
 
 
 class VirtualRegister:
@@ -24,7 +41,7 @@ class VirtualRegister:
 
     def __bool__(self) -> bool:
         """`while register:` compares and branches."""
-        emit("branch", "COMPARE_BRANCH", "sync", (), (), 1)
+        branch()
         return self.value != 0
 
 
