@@ -18,6 +18,12 @@ def refuse(rule: str, message: str, hint: str) -> KernelRefused:
     return KernelRefused(message, hint, rule=rule)
 
 
+def check_generation(call: str, target: str) -> None:
+    """Instructions that NeuronCore-v4 brought (NKI docs)."""
+    if target == "trn2":
+        raise refuse("generation", f"{call} needs NeuronCore-v4, not {target}", "profile it for trn3")
+
+
 def check_allocation(memory: str, shape: tuple[int, ...], bytes_per_partition: int) -> None:
     """Partition dimension at most 128; a PSUM tile at most 16 KiB per partition."""
     if memory == "hbm":
@@ -107,6 +113,26 @@ def check_matmul(
     if dst.layout.size != columns * width:
         raise refuse("shape", f"nc_matmul gives [{columns}, {width}] but dst is {dst.shape}", "fit dst to it")
     return rows, columns, width
+
+
+def check_tiling(
+    call: str, stationary: tuple[int, int], position: tuple[int, ...], size: tuple[int, ...]
+) -> None:
+    """A part of the PE array: 32, 64 or 128 rows and columns from a multiple of them, no less than the
+    stationary tile (NKI docs, nki.isa.nc_matmul).
+    """
+    if not size and not position:
+        return
+    fits = len(size) == len(position) == 2 and all(
+        s in (32, 64, 128) and not p % s and 0 <= p < 128 and used <= s
+        for s, p, used in zip(size, position, stationary, strict=True)
+    )
+    if not fits:
+        raise refuse(
+            "tile-position",
+            f"{call} of {stationary[0]} x {stationary[1]} at {tuple(position)} in a tile of {tuple(size)}",
+            "use 32, 64 or 128 rows and columns that hold it, from a multiple of them",
+        )
 
 
 def check_bank(call: str, dst: NkiTensor) -> None:

@@ -149,22 +149,35 @@ class NkiTensor:
         on_chip = self.layout.memory != "hbm"
         return self.changed(name, lambda array: _part(array, _checked(self, key), on_chip))
 
+    def _keep_partitions(self, call: str, kept: bool) -> None:
+        """On chip the first dimension is the partitions, which no view changes (NKI docs, NkiTensor)."""
+        if not kept and self.storage.memory != "hbm":
+            raise KernelRefused(
+                f"{call} of {self.name!r} would change its partitions, the first dimension of {self.shape}",
+                "change free dimensions alone, or move the data (nc_transpose, dma_copy)",
+                rule="partition-view",
+            )
+
     def reshape(self, shape: tuple[int, ...]) -> NkiTensor:
         """The same elements in row-major order under another shape."""
         sizes = tuple(shape)
+        self._keep_partitions("reshape", bool(sizes) and sizes[0] in (self.layout.partitions, -1))
         return self.changed(("reshape", sizes), lambda a: _reshaped(a, sizes))
 
     def permute(self, dims: tuple[int, ...]) -> NkiTensor:
         """Dimensions in another order."""
         order = tuple(dims)
+        self._keep_partitions("permute", order[:1] == (0,))
         return self.changed(("permute", order), lambda a: a.transpose(order))
 
     def expand_dim(self, dim: int) -> NkiTensor:
         """A dimension of size one at `dim`."""
+        self._keep_partitions("expand_dim", dim != 0)
         return self.changed(("expand", dim), lambda a: np.expand_dims(a, dim))
 
     def squeeze_dim(self, dim: int) -> NkiTensor:
         """Without the dimension of size one at `dim`."""
+        self._keep_partitions("squeeze_dim", dim != 0)
         return self.changed(("squeeze", dim), lambda a: np.squeeze(a, dim))
 
     def slice(self, dim: int, start: int, end: int, step: int = 1) -> NkiTensor:

@@ -10,9 +10,9 @@ from simulator.nki import accumulators
 from simulator.nki.isa.enums import reduce_cmd as ReduceCmd
 from simulator.nki.numerics import computing, lift, operand, store
 from simulator.nki.ops import OPS, Op
-from simulator.nki.rules import check_on_chip, check_partitions, check_same_size, refuse
+from simulator.nki.rules import check_generation, check_on_chip, check_partitions, check_same_size, refuse
 from simulator.nki.tensor import FORM, NkiTensor, tensors
-from simulator.nki.tracer import KNOWN, Handle, emit, free_elements, issue, learn, operation_on
+from simulator.nki.tracer import KNOWN, Handle, current, emit, free_elements, issue, learn, operation_on
 from simulator.trace import Operation
 
 ACTIVATIONS = frozenset(
@@ -197,6 +197,7 @@ def exponential(
     name: str | None = None,
 ) -> Handle:
     """dst = exp(src - max_value) on VectorE of trn3, and its sum over the free dimensions."""
+    check_generation("exponential", current().launch.target)
     outputs = (dst,) if reduce_res is None else (dst, reduce_res)
     pointers = tensors(max_value, reduce_init)
     check_on_chip("exponential", *outputs, src, *pointers)

@@ -7,10 +7,13 @@ from typing import Any
 from simulator.nki.isa.enums import dma_engine as DmaEngine
 from simulator.nki.isa.enums import engine as Engine
 from simulator.nki.numerics import computing, store
-from simulator.nki.rules import check_on_chip, check_same_size, refuse
+from simulator.nki.rules import check_same_size, refuse
 from simulator.nki.tensor import NkiTensor
 from simulator.nki.tracer import Handle, current, emit, free_elements
 from simulator.trace import Transfer
+
+GPSIMD_ELEMENTS = 256
+"""Per partition, of any width: 1024 bytes of 32 bits, 512 of 16, 256 of 8."""
 
 
 def sendrecv(
@@ -30,12 +33,11 @@ def sendrecv(
         raise refuse(
             "rendezvous", f"core {program.core} exchanges with itself", "exchange with the other core"
         )
-    check_on_chip("sendrecv", src, dst)
-    check_same_size("sendrecv", src, dst)
+    by_gpsimd = dma_engine is DmaEngine.gpsimd_dma
+    _check(src, dst, by_gpsimd)
     number, sent = program.launch.handover.meet(program, src.array.copy())
     if computing(dst):
         store(dst, sent[1 - program.core])
-    by_gpsimd = dma_engine is DmaEngine.gpsimd_dma
     form = src.layout
     transfer = Transfer(
         form.nbytes,
@@ -58,6 +60,21 @@ def sendrecv(
         transfer=transfer,
         rendezvous=number,
     )
+
+
+def _check(src: NkiTensor, dst: NkiTensor, by_gpsimd: bool) -> None:
+    """Both in SBUF, alike, and small where GpSimd moves them (NKI docs, nki.isa.sendrecv)."""
+    check_same_size("sendrecv", src, dst)
+    if src.storage.memory != "sbuf" or dst.storage.memory != "sbuf":
+        raise refuse("operand-memory", "sendrecv reads SBUF and writes SBUF only", "copy both to SBUF")
+    if src.dtype != dst.dtype:
+        raise refuse("dtype", f"sendrecv of {src.dtype.name} into {dst.dtype.name}", "give both one dtype")
+    if by_gpsimd and src.layout.free > GPSIMD_ELEMENTS:
+        raise refuse(
+            "gpsimd-dma-size",
+            f"sendrecv by gpsimd_dma of {src.layout.free} elements per partition",
+            f"send at most {GPSIMD_ELEMENTS}, or use dma_engine.dma",
+        )
 
 
 def core_barrier(

@@ -13,11 +13,13 @@ from simulator.nki.isa.enums import matmul_perf_mode
 from simulator.nki.numerics import computing, lift, store
 from simulator.nki.rules import (
     MOVING_FREE,
+    PARTITIONS,
     check_bank,
     check_engine,
     check_matmul,
     check_partitions,
     check_same_size,
+    check_tiling,
     refuse,
 )
 from simulator.nki.tensor import NkiTensor
@@ -46,6 +48,8 @@ def nc_matmul(
     if dst.dynamic or stationary.dynamic or moving.dynamic:
         dst, stationary, moving = for_tensor_engine(dst, stationary, moving)
     if perf_mode is matmul_perf_mode.double_row:
+        if tile_size and tile_size[-1] != PARTITIONS:
+            raise refuse("double-row", "double_row with column tiles", "drop tile_size or perf_mode")
         return _double_row(dst, stationary, moving, accumulate, name)
     launch, written = current().launch, dst.written or is_written(dst)
     adds = written if accumulate is None else bool(accumulate)
@@ -74,6 +78,7 @@ def _matmul(
 ) -> Operation:
     rows, columns, width = check_matmul(target, dst, stationary, moving)
     check_partitions("nc_matmul", dst, stationary, moving)
+    check_tiling("nc_matmul", (rows, columns), tile_position, tile_size)
     # An accumulating matmul adds inside PSUM: the region is written, not read, so groups stay pipelined.
     return operation_on(
         "nc_matmul",

@@ -10,7 +10,7 @@ from simulator.nki.isa.matmul import accumulates, into
 from simulator.nki.layout import Array
 from simulator.nki.mx import QUADRANT, SCALES_PER_QUADRANT, is_packed, quantized, scale_rows, scaled
 from simulator.nki.numerics import computing, fill, flat
-from simulator.nki.rules import check_on_chip, check_partitions, refuse
+from simulator.nki.rules import check_generation, check_on_chip, check_partitions, refuse
 from simulator.nki.tensor import NkiTensor
 from simulator.nki.tracer import Handle, current, emit, free_elements
 
@@ -20,7 +20,7 @@ MOVING_BYTES = 8 * 2048
 
 def quantize_mx(dst: NkiTensor, src: NkiTensor, dst_scale: NkiTensor, name: str | None = None) -> Handle:
     """dst [P, F] packed fp8 and dst_scale from src [P, 4 F]; a scale to every 8 partitions by 4 elements."""
-    _check_generation("quantize_mx")
+    check_generation("quantize_mx", current().launch.target)
     check_on_chip("quantize_mx", dst, src, dst_scale)
     check_partitions("quantize_mx", dst, src)
     rows, width = src.array.shape[0], free_elements(src)
@@ -59,7 +59,7 @@ def nc_matmul_mx(
     name: str | None = None,
 ) -> Handle:
     """dst [M, N] = stationary [K, M] transposed times moving [K, N], each element four, scaled by block."""
-    _check_generation("nc_matmul_mx")
+    check_generation("nc_matmul_mx", current().launch.target)
     rows, columns, width = _check(dst, stationary, moving, stationary_scale, moving_scale)
     adds = accumulates(dst, accumulate)
     if computing(dst):
@@ -80,12 +80,6 @@ def nc_matmul_mx(
         row_tile=tile_size[0] if tile_size else 128,
         tile_position=tuple(tile_position or ()),
     )
-
-
-def _check_generation(call: str) -> None:
-    target = current().launch.target
-    if target == "trn2":
-        raise refuse("generation", f"{call} on {target}", "profile it with --target trn3")
 
 
 def _check(
