@@ -43,6 +43,7 @@ REFUSED: tuple[tuple[str, Callable[[], object], str], ...] = (
     ("tile-position", lambda: multiplied((), (32, 64)), "trn3"),
     ("double-row", squared_rows, "trn3"),
     ("generation", lambda: isa.exponential(tile(), tile()), "trn2"),
+    ("assignment", lambda: tile().__setitem__(0, 1.0), "trn3"),
     ("partition-view", lambda: tile().reshape((64, 128)), "trn3"),
     ("partition-view", lambda: tile().permute((1, 0)), "trn3"),
     ("partition-view", lambda: tile().expand_dim(0), "trn3"),
@@ -69,3 +70,12 @@ def test_what_lies_just_within_the_rules_runs() -> None:
         nl.ndarray((4, 64), dtype=nl.float32, buffer=nl.shared_hbm).reshape((64, 4))
 
     execute(kernel, {}, target="trn3", lnc=2)
+
+
+def test_sizes_of_sbuf_are_those_of_the_target() -> None:
+    def kernel() -> None:
+        size = nl.tile_size
+        assert size.sbuf_fmax * 4 == size.sbuf_fmax_bytes
+        assert size.sbuf_size_bytes == 32 * 1024 * 1024 > 128 * size.sbuf_fmax_bytes
+
+    execute(kernel, {}, target="trn3", lnc=1)

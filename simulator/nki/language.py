@@ -51,6 +51,9 @@ from simulator.nki.wrappers import REDUCTIONS
 USABLE_SBUF_BYTES = {"trn2": 212_984, "trn3": 245_752}
 """Per partition; aws-neuron/nkipy, HardwareConstants.h."""
 
+SBUF_BYTES = {"trn2": 28 << 20, "trn3": 32 << 20}
+"""Of a core; AWS Neuron SDK docs, architecture guides of Trainium2 and Trainium3."""
+
 
 class _TileSize:
     """`nl.tile_size`: the hardware's limits."""
@@ -69,7 +72,17 @@ class _TileSize:
         """Usable SBUF bytes per partition on the target."""
         return USABLE_SBUF_BYTES[current().launch.target]
 
-    sbuf_size_bytes = sbuf_fmax_bytes = total_available_sbuf_size
+    sbuf_fmax_bytes = total_available_sbuf_size
+
+    @property
+    def sbuf_fmax(self) -> int:
+        """The same in float32 elements."""
+        return self.total_available_sbuf_size // 4
+
+    @property
+    def sbuf_size_bytes(self) -> int:
+        """SBUF of the target, all partitions together."""
+        return SBUF_BYTES[current().launch.target]
 
 
 tile_size = _TileSize()

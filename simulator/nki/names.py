@@ -19,6 +19,7 @@ RELEASES: dict[str, dict[str, str]] = {
         **dict.fromkeys(
             ("par_dim", "arange", "mgrid", "loop_reduce", "spmd_dim", "nc", "static_cast"), BETA_1
         ),
+        "average": "NKI 0.6, where no page says what it computes",
     },
     "nki": {
         **dict.fromkeys(("benchmark", "baremetal", "profile", "simulate_kernel"), BETA_1),

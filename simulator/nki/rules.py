@@ -21,7 +21,7 @@ def refuse(rule: str, message: str, hint: str) -> KernelRefused:
 def check_generation(call: str, target: str) -> None:
     """Instructions that NeuronCore-v4 brought (NKI docs)."""
     if target == "trn2":
-        raise refuse("generation", f"{call} needs NeuronCore-v4, not {target}", "profile it for trn3")
+        raise refuse("generation", f"{call} on {target}: it came with NeuronCore-v4", "profile it for trn3")
 
 
 def check_allocation(memory: str, shape: tuple[int, ...], bytes_per_partition: int) -> None:

@@ -149,6 +149,14 @@ class NkiTensor:
         on_chip = self.layout.memory != "hbm"
         return self.changed(name, lambda array: _part(array, _checked(self, key), on_chip))
 
+    def __setitem__(self, key: Any, value: Any) -> None:
+        """Assignment, which no documented instruction stands for."""
+        raise KernelRefused(
+            f"{self.name!r} is assigned to by index",
+            "use nisa.tensor_copy or nisa.dma_copy",
+            rule="assignment",
+        )
+
     def _keep_partitions(self, call: str, kept: bool) -> None:
         """On chip the first dimension is the partitions, which no view changes (NKI docs, NkiTensor)."""
         if not kept and self.storage.memory != "hbm":
