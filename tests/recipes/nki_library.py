@@ -4,8 +4,9 @@ python tests/recipes/nki_library.py CLONE_OF_nki-library [WORD …]
 
 Prints a line a kernel: largest error of its results (root mean square, relative), instructions, simulated
 time; exits 1 when one fails or is off by more than its tolerance. A WORD keeps the kernels whose names
-contain it. Shapes are those of one of four ranks of Qwen3-30B-A3B. What the tests need and a CPU does not
-have (their orchestrator, AWS clients, neuron_dtypes) is replaced by stand-ins.
+contain it; with --errors FILE the errors are written there. Shapes are those of one of four ranks of
+Qwen3-30B-A3B. What the tests need and a CPU does not have (their orchestrator, AWS clients, neuron_dtypes) is
+replaced by stand-ins.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import builtins
 import importlib
 import importlib.abc
 import importlib.machinery
+import json
 import sys
 import time
 import types
@@ -24,6 +26,7 @@ from unittest.mock import MagicMock
 
 import ml_dtypes
 import numpy as np
+from rows import Row
 
 STOOD_IN = frozenset(
     [
@@ -32,11 +35,21 @@ STOOD_IN = frozenset(
     ]
 )
 ORCHESTRATOR = "test.utils.test_orchestrator"
+BLOCKWISE = {
+    "SHARD_ON_BLOCK": "bwmm_shard_on_block",
+    "SHARD_ON_INTERMEDIATE": "blockwise_mm_baseline_shard_intermediate",
+    "SHARD_ON_INTERMEDIATE_HW": "blockwise_mm_baseline_shard_intermediate_hybrid",
+    "SHARD_ON_INTERMEDIATE_DROPPING": "blockwise_mm_shard_intermediate_dropping",
+}
+"""What the tests call each block-wise kernel of moe_cte."""
 MLP = "nkilib_src.nkilib.core.mlp.mlp"
-TESTS = "test.integration.nkilib.core"
+TESTS = "test.integration.nkilib"
+REPOSITORY, COMMIT = "aws-neuron/nki-library", "d2ad3a5"
 FLOAT, MX = 1e-2, 4e-2
 """Tolerances: of bfloat16 results, and of MX, where the references quantise with the scale of OCP's sample
 conversion and nki.isa.quantize_mx with one twice as large."""
+MX_TWICE = 5e-2
+"""Where activations are quantised twice, between the projections too: the tests' own tolerance."""
 BF16 = np.dtype(ml_dtypes.bfloat16)
 HIDDEN, INNER, EXPERTS, TOP, HEADS, HEAD = 2048, 192, 128, 8, 8, 128
 
@@ -127,23 +140,28 @@ class Runner:
         self.outcome: Outcome | None = None
 
     def execute(self, kernel: Any) -> None:
-        """Run `kernel` as the tests describe it; keeps the outcome."""
-        from simulator.nki.execute import execute
+        """Run `kernel` as the tests describe it, on its ranks where it has several; keeps the outcome."""
+        from simulator.nki.execute import execute_ranks
         from simulator.timeline.plan import prepare
         from simulator.timeline.schedule import schedule
 
-        arguments = {n.removesuffix(".must_alias_input"): v for n, v in kernel.kernel_input.items()}
+        by_rank = hasattr(kernel.kernel_input, "for_rank")
+        count = kernel.inference_args.collective_ranks if by_rank else 1
+        inputs = [kernel.kernel_input.for_rank(r) if by_rank else kernel.kernel_input for r in range(count)]
+        given = [{n.removesuffix(".must_alias_input"): v for n, v in one.items()} for one in inputs]
         target = "trn3" if kernel.compiler_input.platform_target.is_trn3() else "trn2"
         begun = time.perf_counter()
-        trace = execute(
-            kernel.kernel_func, arguments, target=target, lnc=kernel.compiler_input.logical_nc_config
-        )
+        lnc = kernel.compiler_input.logical_nc_config
+        traces = execute_ranks(kernel.kernel_func, given, target=target, lnc=lnc)
         seconds = time.perf_counter() - begun
-        expected = kernel.validation_args.golden_output.golden
-        errors = [_error(r, e) for r, e in zip(trace.results, expected.values(), strict=False)]
-        duration = schedule(trace, "list", prepare(trace)).duration_ns
-        count = sum(len(core) for core in trace.cores)
-        self.outcome = Outcome(max(errors), count, duration / 1e3, seconds, len(trace.warnings))
+        errors = []
+        for rank, trace in enumerate(traces):
+            golden = kernel.validation_args.golden_output
+            expected = golden.for_rank(rank) if by_rank else golden.golden
+            errors += [_error(r, e) for r, e in zip(trace.results, expected.values(), strict=False)]
+        duration = schedule(traces[0], "list", prepare(traces[0])).duration_ns
+        total = sum(len(core) for core in traces[0].cores)
+        self.outcome = Outcome(max(errors), total, duration / 1e3, seconds, len(traces[0].warnings))
 
 
 def _error(found: Any, expected: Any) -> float:
@@ -164,28 +182,34 @@ class Case(NamedTuple):
     module: str
     run: Callable[[Any, Runner], Any]
     tolerance: float = FLOAT
+    on: str = "trn2 LNC 2"
+
+    def row(self) -> Row:
+        """Its row in docs/public-kernels.md."""
+        against = f"`{self.module.rpartition('.')[2]}.py` of its repository"
+        return Row(REPOSITORY, COMMIT, self.name, "current", self.on, against, self.tolerance)
 
 
 def cases() -> list[Case]:
     """Every kernel at one and two cores where it runs on both."""
     found: list[Case] = []
     for lnc in (1, 2):
-        found += [case._replace(name=f"{case.name}, LNC {lnc}") for case in _both(lnc)]
-    return found + _two_cores()
+        found += [case._replace(on=f"trn2 LNC {lnc}") for case in _both(lnc)]
+    return found + _two_cores() + _blockwise_mx() + _ranks()
 
 
 def _both(lnc: int) -> list[Case]:
     return [
         Case(
             "rmsnorm_tkg, 4 tokens",
-            "subkernels.test_rmsnorm_tkg",
+            "core.subkernels.test_rmsnorm_tkg",
             lambda m, r: m.TestRmsNormTKGKernel().test_rmsnorm_tkg_unit(
                 r, lnc, 1, 4, HIDDEN, None, False, False, BF16
             ),
         ),
         Case(
             "qkv_tkg",
-            "qkv.test_qkv_tkg",
+            "core.qkv.test_qkv_tkg",
             lambda m, r: m.TestQkvTkgKernel().test_qkv_tkg_accuracy_unit(
                 *(r, MagicMock(), lnc, 1, 1, HIDDEN, None, (HEADS + 2) * HEAD, HEADS, 1, HEAD),
                 *(m.NormType.RMS_NORM, m.QuantizationType.NONE, False, False, False, 1e-6),
@@ -194,7 +218,7 @@ def _both(lnc: int) -> list[Case]:
         ),
         Case(
             "qkv (prompt of 128)",
-            "qkv.test_qkv_cte",
+            "core.qkv.test_qkv_cte",
             lambda m, r: m.TestQkvCteKernel().test_qkv_cte_accuracy_unit(
                 *(r, MagicMock(), lnc, 1, 128, HIDDEN, None, (HEADS + 2) * HEAD, BF16),
                 *(m.NormType.RMS_NORM, False, False, 1e-6),
@@ -202,7 +226,7 @@ def _both(lnc: int) -> list[Case]:
         ),
         Case(
             "mlp_tkg",
-            "mlp.test_mlp_tkg",
+            "core.mlp.test_mlp_tkg",
             lambda m, r: m.TestMlpTkgKernels().run_mlp_tkg_test(
                 r,
                 m.CompilerArgs(logical_nc_config=lnc),
@@ -224,7 +248,7 @@ def _both(lnc: int) -> list[Case]:
         *[
             Case(
                 f"attention_tkg, {made} 256 in the cache",
-                "attention.test_attention_tkg",
+                "core.attention.test_attention_tkg",
                 lambda m, r, options=options: m.run_attention_tkg_test(
                     r,
                     m.CompilerArgs(logical_nc_config=lnc),
@@ -243,7 +267,7 @@ def _both(lnc: int) -> list[Case]:
         *[
             Case(
                 f"moe_tkg, {experts} experts, {'all' if all_of else 'selective'}",
-                "moe.moe_tkg.test_moe_tkg",
+                "core.moe.moe_tkg.test_moe_tkg",
                 lambda m, r, all_of=all_of, experts=experts: m._run_moe_tkg_test(
                     *(r, lnc, 4, HIDDEN, INNER, experts, None if all_of else TOP, m.ActFnType.SiLU),
                     *(m.ExpertAffinityScaleMode.POST_SCALE, all_of, False, False),
@@ -255,7 +279,7 @@ def _both(lnc: int) -> list[Case]:
         ],
         Case(
             "attention_cte, prompt of 256",
-            "attention.test_attention_cte",
+            "core.attention.test_attention_cte",
             lambda m, r: m.TestRangedAttentionCTEKernels().test_attention_cte_no_cp_vnc_apc_klr_unit(
                 *(r, MagicMock(), lnc, HEADS, 256, 256, None, None, HEAD, HEAD**-0.5, BF16),
                 *(True, True, False, False, False, 0, None),
@@ -270,7 +294,7 @@ def _two_cores() -> list[Case]:
         *[
             Case(
                 f"router_topk, x in {'SBUF' if in_sbuf else 'HBM'}",
-                "router_topk.test_router_topk",
+                "core.router_topk.test_router_topk",
                 lambda m, r, in_sbuf=in_sbuf: m.TestRouterTopkKernel().test_router_topk(
                     *(r, 4, HIDDEN, EXPERTS, TOP, m.RouterActFnType.SOFTMAX, False, True, True),
                     *(False, True, False, False, False, in_sbuf, 0, 0),
@@ -280,12 +304,12 @@ def _two_cores() -> list[Case]:
         ],
         Case(
             "RoPE",
-            "embeddings.test_rope",
+            "core.embeddings.test_rope",
             lambda m, r: m.TestRopeKernel()._run_rope_test(r, HEAD, 1, HEADS, 16, True, False),
         ),
         Case(
             "output_projection_tkg",
-            "output_projection.test_output_proj_tkg",
+            "core.output_projection.test_output_proj_tkg",
             lambda m, r: m.TestOutputProjTkgKernel().test_output_proj_tkg_unit(
                 r, 4, HEADS, 1, HEAD, HIDDEN, m.QuantizationType.NONE, False, False
             ),
@@ -293,7 +317,7 @@ def _two_cores() -> list[Case]:
         *[
             Case(
                 f"moe_block_tkg, {'all' if all_of else 'selective'} experts",
-                "moe_block.test_moe_block_tkg",
+                "core.moe_block.test_moe_block_tkg",
                 lambda m, r, all_of=all_of: m.TestMoEBlockTkgKernel()._run_moe_block_test(
                     *(r, MagicMock(), 2, all_of, 4, 1, HIDDEN, None, INNER, EXPERTS),
                     *(16 if all_of else EXPERTS, TOP, m.RouterActFnType.SOFTMAX, m.ActFnType.SiLU),
@@ -305,8 +329,8 @@ def _two_cores() -> list[Case]:
         ],
         *[
             Case(
-                f"moe_cte, {function}, skip mode {skip}",
-                "moe.moe_cte.test_moe_cte",
+                f"moe_cte {BLOCKWISE[function]}, skip mode {skip}",
+                "core.moe.moe_cte.test_moe_cte",
                 lambda m, r, function=function, skip=skip, inner=inner: _moe_cte(m, r, function, skip, inner),
             )
             for function, skip, inner in (
@@ -314,12 +338,18 @@ def _two_cores() -> list[Case]:
                 ("SHARD_ON_BLOCK", 3, INNER),
                 ("SHARD_ON_INTERMEDIATE", 1, 256),
                 ("SHARD_ON_INTERMEDIATE_HW", 1, 256),
+                ("SHARD_ON_INTERMEDIATE_DROPPING", 0, 1024),
             )
         ],
+        Case(
+            "moe blockwise_mm_baseline_shard_hidden, skip mode 1",
+            "experimental.moe.test_bwmm_shard_on_H",
+            _on_hidden,
+        ),
         *[
             Case(
-                f"moe_tkg, {dtype}, {'all' if all_of else 'selective'} experts, trn3",
-                "moe.moe_tkg.test_moe_tkg",
+                f"moe_tkg, {dtype}, {'all' if all_of else 'selective'} experts",
+                "core.moe.moe_tkg.test_moe_tkg",
                 lambda m, r, dtype=dtype, all_of=all_of: m._run_moe_tkg_test(
                     *(r, 2, 32 if all_of else 4, HIDDEN, INNER, 4 if all_of else 16, None if all_of else 4),
                     *(m.ActFnType.SiLU, m.ExpertAffinityScaleMode.POST_SCALE, all_of, True, True),
@@ -329,19 +359,97 @@ def _two_cores() -> list[Case]:
                     platform_target=m.Platforms.TRN3,
                 ),
                 MX,
+                "trn3 LNC 2",
             )
             for dtype, all_of in (("float8_e4m3fn", True), ("float4_e2m1fn", True), ("float4_e2m1fn", False))
         ],
     ]
 
 
+def _blockwise_mx() -> list[Case]:
+    """The block-wise kernels on MX weights."""
+    on_block = ("TestMoeBwmmMxCteKernel", "bwmm_mx_cte")
+    on_inner = ("TestMoeBwmmMxShardIKernel", "bwmm_mx_shard_I")
+    kernels = (
+        ("bwmm_shard_on_block_mx", *on_block, False, "float8_e4m3fn"),
+        ("bwmm_shard_on_block_mx", *on_block, False, "float4_e2m1fn"),
+        ("blockwise_mm_shard_intermediate_mx", *on_inner, False, "float8_e4m3fn"),
+        ("blockwise_mm_shard_intermediate_mx_hybrid", *on_inner, True, "float8_e4m3fn"),
+    )
+    return [
+        Case(
+            f"moe_cte {function}, {dtype}",
+            "core.moe.moe_cte.test_moe_bwmm_mx_cte",
+            lambda m, r, tests=tests, test=test, dynamic=dynamic, dtype=dtype: getattr(
+                getattr(m, tests)(), f"run_moe_{test}_test"
+            )(
+                *(r, m.CompilerArgs(logical_nc_config=2, platform_target=m.Platforms.TRN3), 2),
+                *(256, 512, 1024, 2, 256, 2, m.ActFnType.Swish, 1, 7.0, None, 7.0, -7.0),
+                *(BF16, getattr(m.nl, f"{dtype}_x4"), m.ExpertAffinityScaleMode.POST_SCALE),
+                *(True, dynamic, MagicMock()),
+            ),
+            MX_TWICE,
+            "trn3 LNC 2",
+        )
+        for function, tests, test, dynamic, dtype in kernels
+    ]
+
+
+def _ranks() -> list[Case]:
+    """Kernels that meet other ranks."""
+    where = "experimental.collectives"
+    return [
+        Case(
+            "allgather_sb2sb",
+            f"{where}.test_sb2sb_allgather",
+            lambda m, r: m.TestSb2sbAllgather().test_allgather_sb2sb(r, 64, 256, BF16, 8),
+            on="trn2 LNC 1, 8 ranks",
+        ),
+        Case(
+            "allgather_sb2sb_tiled",
+            f"{where}.test_sb2sb_allgather",
+            lambda m, r: m.TestSb2sbAllgather().test_allgather_sb2sb_tiled(r, 256, 256, BF16, 4, 2),
+            on="trn2 LNC 2, 4 ranks",
+        ),
+        *[
+            Case(
+                f"fine_grained_allgather, through {'HBM' if in_hbm else 'SBUF'}",
+                f"{where}.test_fg_allgather",
+                lambda m, r, in_hbm=in_hbm: m.TestFgAllgather().test_fine_grained_allgather(
+                    r, 256, 1024, BF16, 4, 2, in_hbm
+                ),
+                on="trn2 LNC 2, 4 ranks",
+            )
+            for in_hbm in (False, True)
+        ],
+        Case(
+            "allgather_compute_matmul",
+            f"{where}.test_fgcc",
+            lambda m, r: m.TestFgcc().test_allgather_compute_matmul(r, 256, 1024, 2048, BF16, 4, 2, False),
+            on="trn2 LNC 2, 4 ranks",
+        ),
+    ]
+
+
 def _moe_cte(m: Any, runner: Runner, function: str, skip: int, inner: int) -> None:
+    """The dropping kernel needs places enough for its tokens, and gives the activations training keeps."""
     request = MagicMock()
     request.node.callspec.id = "qwen"
+    dropping = function == "SHARD_ON_INTERMEDIATE_DROPPING"
+    tokens, experts, block, top = (2048, 2, 1024, 2) if dropping else (512, 8, 256, 4)
     m.TestMoeBlockwiseMatMulLnc2().test_moe_blockwise_mm_kernel_lnc2(
-        *(runner, MagicMock(), m.BWMMFunc[function], HIDDEN, 512, 8, 256, 4, inner, BF16),
-        *(skip, False, False, None, m.ActFnType.SiLU, m.ExpertAffinityScaleMode.POST_SCALE),
-        *(None, None, None, None, False, m.Platforms.TRN2, request),
+        *(runner, MagicMock(), m.BWMMFunc[function], HIDDEN, tokens, experts, block, top, inner, BF16),
+        *(skip, False, dropping, None, m.ActFnType.SiLU, m.ExpertAffinityScaleMode.POST_SCALE),
+        *(None, None, None, None, dropping, m.Platforms.TRN2, request),
+    )
+
+
+def _on_hidden(m: Any, runner: Runner) -> None:
+    sizes = {"tok": 512, "hid": HIDDEN, "int": 256, "exp": 8, "bs": 256, "k": 4, "dt": BF16, "sk": 1}
+    chosen = {m.SCALING_MODE_DIM: m.ExpertAffinityScaleMode.POST_SCALE, m.CHECKPOINT_ACTIVATION_DIM: False}
+    options = types.SimpleNamespace(tensors={m.BWMM_H_CONFIG: sizes | chosen})
+    m.TestMoeBlockwiseMatMulShardH().run_bwmm_h_test(
+        runner, m.CompilerArgs(logical_nc_config=2), options, 2, MagicMock()
     )
 
 
@@ -358,13 +466,13 @@ def prepare_imports(clone: Path) -> None:
     builtins.Platforms = importlib.import_module("test.utils.common_dataclasses").Platforms  # type: ignore[attr-defined]
 
 
-def main(clone: Path, words: list[str]) -> int:
+def main(clone: Path, words: list[str], errors: Path | None = None) -> int:
     """Run the kernels whose names contain one of `words`, all without one."""
     from simulator.dialect import nki_modules
 
-    failed = 0
-    wanted = [c for c in cases() if not words or any(word in c.name for word in words)]
-    print(f"{'kernel':66} {'error':>9} {'instructions':>12} {'time (us)':>10} {'ran (s)':>8}")
+    failed, kept = 0, {}
+    wanted = [c for c in cases() if not words or any(word in f"{c.name}, {c.on}" for word in words)]
+    print(f"{'kernel':86} {'error':>9} {'instructions':>12} {'time (us)':>10} {'ran (s)':>8}")
     with nki_modules():
         prepare_imports(clone)
         for case in wanted:
@@ -372,20 +480,25 @@ def main(clone: Path, words: list[str]) -> int:
             try:
                 case.run(importlib.import_module(f"{TESTS}.{case.module}"), runner)
             except Exception as error:
-                print(f"{case.name:66} {type(error).__name__}: {error}")
+                print(f"{case.name:66} {case.on:19} {type(error).__name__}: {error}")
             outcome = runner.outcome
             good = outcome is not None and outcome.error <= case.tolerance
             failed += not good
             if outcome is not None:
+                kept[case.row().key] = outcome.error
                 print(
-                    f"{case.name:66} {outcome.error:9.2e} {outcome.instructions:12,} "
+                    f"{case.name:66} {case.on:19} {outcome.error:9.2e} {outcome.instructions:12,} "
                     f"{outcome.time_us:10.1f} {outcome.seconds:8.1f}{'' if good else '  OFF'}",
                     flush=True,
                 )
     print(f"{len(wanted) - failed} of {len(wanted)} agree with their references")
+    if errors is not None:
+        errors.write_text(json.dumps(kept), "utf-8")
     return 1 if failed else 0
 
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-    sys.exit(main(Path(sys.argv[1]).resolve(), sys.argv[2:]))
+    place = sys.argv.index("--errors") if "--errors" in sys.argv else len(sys.argv)
+    told = Path(sys.argv[place + 1]).resolve() if place < len(sys.argv) else None
+    sys.exit(main(Path(sys.argv[1]).resolve(), sys.argv[2:place], told))

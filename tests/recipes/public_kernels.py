@@ -1,4 +1,4 @@
-"""Public NKI kernels of the current dialect, the arguments they are made for, and NumPy's answer.
+"""Public NKI kernels, the arguments they are made for, and NumPy's answer; here those of the current dialect.
 
 A kernel stays in its own repository: a row names it by repository, commit, file and function, and is read out
 of a clone's history. Weights are drawn once a shape; every draw is seeded.
@@ -15,6 +15,7 @@ from typing import Any
 
 import ml_dtypes
 import numpy as np
+from rows import Row
 from scipy.special import expit, softmax
 
 Array = np.ndarray[Any, Any]
@@ -38,11 +39,22 @@ class PublicKernel:
     lnc: int = 1
     tolerance: float = 0.02
     needs_nkilib: bool = False
+    dialect: str = "current"
+    case: str = ""
 
     @property
     def name(self) -> str:
-        """Repository, file and function."""
-        return f"{self.repository.partition('/')[2]} {self.file}::{self.function}"
+        """Repository, file and function, and the case where a kernel is run in several."""
+        return f"{self.repository.partition('/')[2]} {self._place}"
+
+    @property
+    def _place(self) -> str:
+        return f"{self.file}::{self.function}{f' {self.case}' if self.case else ''}"
+
+    def row(self) -> Row:
+        """Its row in docs/public-kernels.md."""
+        on = f"{self.target} LNC {self.lnc}"
+        return Row(self.repository, self.commit, self._place, self.dialect, on, "NumPy", self.tolerance)
 
 
 @cache
@@ -336,6 +348,49 @@ def to_quantize(use_tensor_copy: bool) -> Arguments:
     }
 
 
+def quantized(name: str, columns: int) -> tuple[Array, Array]:
+    """[128, columns] of four e5m2 each, as the float32 they are handed over as, and a scale for 8 rows."""
+    source = np.random.default_rng([*name.encode()])
+    values = source.standard_normal((128, 4 * columns)).astype(ml_dtypes.float8_e5m2)
+    return values.view(np.float32), source.integers(120, 132, (16, columns)).astype(np.uint8)
+
+
+def offline() -> Arguments:
+    (left, left_scale), (right, right_scale) = quantized("left", 128), quantized("right", 512)
+    return {
+        "stationary_mx_data": left,
+        "stationary_mx_scale": left_scale,
+        "moving_mx_data": right,
+        "moving_mx_scale": right_scale,
+        "mx_dtype": "float8_e5m2_x4",
+    }
+
+
+def half_offline() -> Arguments:
+    data, scale = quantized("left", 128)
+    return {
+        "stationary_mx_data": data,
+        "stationary_mx_scale": scale,
+        "moving_data_bf16": halves_and_ones("right", (128, 4 * 512)),
+        "stationary_mx_dtype": "float8_e5m2_x4",
+        "moving_mx_dtype": "float8_e4m3fn_x4",
+    }
+
+
+def dequantized(data: Array, scale: Array) -> Array:
+    values = f32(data.view(ml_dtypes.float8_e5m2)).reshape(128, -1, 4)
+    return np.asarray(values * np.exp2(np.repeat(scale, 8, axis=0).astype(np.float32) - 127)[..., None])
+
+
+def offline_product(a: Arguments) -> tuple[Array, ...]:
+    left = dequantized(a["stationary_mx_data"], a["stationary_mx_scale"])
+    if "moving_data_bf16" in a:
+        right = f32(a["moving_data_bf16"]).reshape(128, -1, 4)
+    else:
+        right = dequantized(a["moving_mx_data"], a["moving_mx_scale"])
+    return (np.einsum("kmj,knj->mn", left, right),)
+
+
 # ---- the table
 
 CONTEST = "aws-neuron/nki-moe"
@@ -344,6 +399,7 @@ SEVEN = "charleshong3/nki-moe-7013"
 AUTOTUNE = "awslabs/nki-autotune"
 SAMPLES = "aws-neuron/nki-samples"
 MATMULS = "src/nki_samples/tutorials/matrix_multiplication/matrix_multiplication_nki_kernels.py"
+MX_KERNELS = "src/nki_samples/tutorials/mxfp-matmul/mx_kernels.py"
 SELECTED = {
     "v5a_coalesce_gateup_dma": "nki_moe_v5a",
     "v5b_widen_down_matmul": "nki_moe_v5b",
@@ -502,12 +558,25 @@ KERNELS: tuple[PublicKernel, ...] = (
         PublicKernel(
             SAMPLES,
             "6905a68",
-            "src/nki_samples/tutorials/mxfp-matmul/mx_kernels.py",
+            MX_KERNELS,
             "kernel_copy_strided_quantize_matmul_mx",
             partial(to_quantize, use_tensor_copy),
             lambda a: (f32(a["stationary_hbm"]).T @ f32(a["moving_hbm"]),),
             target="trn3",
+            case=f"copies by {'engines' if use_tensor_copy else 'DMA'}",
         )
         for use_tensor_copy in (True, False)
+    ),
+    PublicKernel(
+        SAMPLES, "6905a68", MX_KERNELS, "kernel_offline_quantized_mx_matmul", offline, offline_product, "trn3"
+    ),
+    PublicKernel(
+        SAMPLES,
+        "6905a68",
+        MX_KERNELS,
+        "kernel_on_device_quantize_matmul_mx",
+        half_offline,
+        offline_product,
+        "trn3",
     ),
 )

@@ -3,8 +3,9 @@
 NKI_CLONES=FOLDER pytest -s tests/recipes/test_public_kernels.py
 
 FOLDER holds clones with their history under their repositories' names: nki-moe, nki-moe-megakernel, NKI-MoE,
-nki-moe-7013, nki-autotune, nki-samples, and nki-library, whose nkilib some of them import. A repository that
-is not there skips its kernels. At the end a table: kernel, error, instructions, simulated time.
+nki-moe-7013, nki-autotune, nki-samples, trainium-kernel-fusion, and nki-library, whose nkilib some of them
+import. A repository that is not there skips its kernels. At the end a table: kernel, error, instructions,
+simulated time.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from first_dialect import KERNELS as FIRST_DIALECT
 from public_kernels import KERNELS, Arguments, PublicKernel, checked_out
 from rich.console import Console
 from rich.table import Table
+from rows import record
 
 from simulator.api import KernelRef, Simulation, simulate
 
@@ -43,7 +46,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("kernel", KERNELS, ids=lambda kernel: kernel.name)
+@pytest.mark.parametrize("kernel", [*KERNELS, *FIRST_DIALECT], ids=lambda kernel: kernel.name)
 def test_a_public_kernel_gives_the_answer_of_numpy(
     kernel: PublicKernel, rows: Table, files: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -54,6 +57,7 @@ def test_a_public_kernel_gives_the_answer_of_numpy(
     found = simulate(_place(kernel, clones, files), arguments, target=kernel.target, lnc=kernel.lnc)
     error = _error(kernel, arguments, found)
     rows.add_row(*_row(kernel, found, error))
+    record(kernel.row().key, error)
     assert error < kernel.tolerance
 
 
