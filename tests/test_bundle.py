@@ -9,6 +9,7 @@ from types import ModuleType
 
 import pytest
 
+from collectors.bundling.formatted import formatted
 from collectors.bundling.inline import Inliner
 from collectors.bundling.modules import BundleError
 from collectors.bundling.submission import submission
@@ -126,6 +127,28 @@ def test_the_file_defines_the_model_and_its_kernels_and_nothing_twice(choice: st
     assert {"NeuronQwen3MoeForCausalLM", "Qwen3MoeInferenceConfig"} <= classes
     imported = {n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
     assert not any((module or "").startswith(("kernels", "collectors", "qwen")) for module in imported)
+
+
+@pytest.mark.parametrize(
+    ("choice", "there", "absent"),
+    [
+        ("baseline", (), ("_fp8_experts", "qkv_by_core", "o_proj_by_core", "FP8_MAX")),
+        ("tuned", ("qkv_by_core", "o_proj_by_core"), ("_fp8_experts", "FP8_MAX")),
+        ("tuned,experts_decode=fp8", ("_fp8_experts", "FP8_MAX", "qkv_by_core"), ()),
+    ],
+)
+def test_the_file_converts_weights_to_the_forms_its_kernels_read_and_no_other(
+    choice: str, there: tuple[str, ...], absent: tuple[str, ...]
+) -> None:
+    text = submission(kernel_choice(choice), choice).text
+    defined = {name for name in (*there, *absent) if f"def {name}(" in text or f"\n{name} = " in text}
+    assert defined == set(there)
+
+
+def test_the_file_is_in_the_formatters_format() -> None:
+    made = submission(kernel_choice("tuned"), "tuned").text
+    assert formatted(made) == made
+    assert formatted("x=1") == "x = 1\n"
 
 
 def test_kernels_of_the_file_run_as_those_of_the_source_tree(tmp_path: Path) -> None:

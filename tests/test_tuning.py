@@ -198,6 +198,18 @@ def test_what_cannot_be_tuned_is_said_in_a_sentence(asked: dict[str, object], me
 
 
 @pytest.mark.usefixtures("in_threads")
+def test_a_batchs_step_is_another_study_of_the_variant_it_runs() -> None:
+    one, four = subject("attention_decode", None), subject("attention_decode", None, batch=4)
+    assert (one.kernel.name, four.kernel.name) == ("block", "block_batch")
+    names = [loop.new_study(each).study for each in (one, four)]
+    assert "-p3-" in names[0]
+    assert "-b4-p3-" in names[1]
+    made = planned(four, {"pieces": 2})[0].arguments
+    assert made is not None
+    given = made(0)
+    assert (given["x"].shape[0], given["k_cache"].shape[0], given["pieces"]) == (4, 4, 2)
+
+
 def test_a_confirmed_trial_keeps_its_measured_run(store: Store) -> None:
     asked = subject()
     done = tune(store, asked, budget=2)

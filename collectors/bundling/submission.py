@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from importlib.metadata import version
 
+from collectors.bundling.formatted import formatted
 from collectors.bundling.inline import Inliner, Name
 from kernels.plugged import MAX_TOKENS, PARTS, PHASES, Rows, rows_of
 from kernels.registry import Variant
-from kernels.wiring import WIRING
+from kernels.wiring import WIRING, reads
 
 MODEL = "kernels.neuron_model"
 ROOTS: tuple[Name, ...] = (
@@ -50,11 +51,13 @@ def submission(choice: Mapping[str, str], spelled: str) -> Submission:
         "kernels.functions": _functions(variants),
         "kernels.plugged": _plugged(runs),
         "kernels.wiring": _wiring(variants),
+        "kernels.neuron_forms": _forms(variants),
     }
     inliner = Inliner("kernels", _source, replaced)
     kernels = [(kernel.module, kernel.function) for kernel in variants]
     text = inliner.text([*ROOTS, *dict.fromkeys(kernels)], GUARDED)
-    return Submission(HEADER.format(version=version("nki-dashboard"), choice=spelled) + text, tuple(included))
+    whole = HEADER.format(version=version("nki-dashboard"), choice=spelled) + text
+    return Submission(formatted(whole), tuple(included))
 
 
 def _source(module: str) -> str:
@@ -118,11 +121,25 @@ def _variant(kernel: Variant) -> str:
 def _wiring(variants: Iterable[Variant]) -> str:
     """`kernels.wiring` with the rows of the file's kernels."""
     keys = {(v.slot, v.function) for v in variants}
-    rows = [f"    {_literal(key)}: {_literal(row)}," for key, row in WIRING.items() if key in keys]
-    own = _source("kernels.wiring")
-    start = own.index("WIRING:")
-    first, end = own.index("{\n", start) + 2, own.index("\n}\n", start)
-    return own[:first] + "\n".join(rows) + own[end:]
+    rows = (f"    {_literal(key)}: {_literal(row)}," for key, row in WIRING.items() if key in keys)
+    return _table("kernels.wiring", "WIRING", lambda _: rows)
+
+
+def _forms(variants: Collection[Variant]) -> str:
+    """`kernels.neuron_forms` with the forms of weights the file's kernels read."""
+
+    def kept(rows: Iterable[str]) -> Iterable[str]:
+        return (row for row in rows if reads(variants, row.split('"')[1]))
+
+    return _table("kernels.neuron_forms", "FORMS", kept)
+
+
+def _table(module: str, name: str, rows: Callable[[Iterable[str]], Iterable[str]]) -> str:
+    """A module's source with other rows in the mapping of that name."""
+    own = _source(module)
+    start = own.index(f"\n{name}:")
+    first, end = own.index("= {\n", start) + 4, own.index("\n}\n", start)
+    return own[:first] + "\n".join(rows(own[first:end].split("\n"))) + own[end:]
 
 
 def _literal(value: object) -> str:

@@ -38,6 +38,7 @@ def tune(
     budget: Annotated[int, typer.Option(min=0, help="Candidates to try, the defaults among them.")] = 20,
     prompt: Annotated[int, typer.Option(help="The prompt whose launches are timed.", metavar="N")] = 3,
     seq_len: Annotated[int, typer.Option(help="Prompt and new tokens together.")] = 640,
+    batch: Annotated[int, typer.Option(min=1, help="Sequences at once.")] = 1,
     target: Annotated[Target, typer.Option(help="The NeuronCore to simulate.")] = Target.trn3,
     lnc: Cores = 2,
     seed: Seed = 0,
@@ -67,7 +68,7 @@ def tune(
     elif slot is None:
         tune_shown.overview(store, json=json)
     else:
-        subject = _subject(slot, variant, phase, prompt, seq_len, target.value, lnc, seed)
+        subject = _subject(slot, variant, phase, prompt, seq_len, target.value, lnc, seed, batch)
         if confirm:
             _require_device()
         if subject.kernel.slot != slot:
@@ -87,13 +88,14 @@ def _subject(
     target: str,
     lnc: int,
     seed: int,
+    batch: int,
 ) -> Subject:
     from collectors.prompts import prompts
     from collectors.tuning.subject import TuneRequest, subject_of
 
     [chosen] = prompts([prompt], target, None)
     session = secrets.token_hex(4)
-    return subject_of(TuneRequest(slot, chosen, seq_len, target, session, variant, phase, lnc, seed))
+    return subject_of(TuneRequest(slot, chosen, seq_len, target, session, variant, phase, lnc, seed, batch))
 
 
 def _require_device() -> None:

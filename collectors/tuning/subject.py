@@ -19,7 +19,10 @@ from qwen import PlannedLaunch
 
 @dataclass(frozen=True, slots=True)
 class TuneRequest:
-    """What was asked of `collectors tune`; `variant` and `phase` None take what the slot offers."""
+    """What was asked of `collectors tune`; `variant` and `phase` None take what the slot offers.
+
+    A `batch` is as many prompts of the same length, as `qwen.plan` has it.
+    """
 
     slot: str
     prompt: Prompt
@@ -30,6 +33,7 @@ class TuneRequest:
     phase: str | None = None
     lnc: int = 2
     seed: int = 0
+    batch: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,7 @@ def request_of(subject: Subject, settings: Mapping[str, Setting]) -> ProfileRequ
         label=text,
         seed=asked.seed,
         lnc=asked.lnc,
+        batch=asked.batch,
     )
 
 
@@ -93,7 +98,9 @@ def new_study(subject: Subject) -> Study:
     asked, kernel = subject.asked, subject.kernel
     mark = _fingerprint(subject)
     cores = "" if asked.lnc == 2 else f"-lnc{asked.lnc}"
-    parts = (kernel.slot, kernel.name, subject.phase, f"p{asked.prompt.number}", asked.target + cores)
+    several = "" if asked.batch == 1 else f"b{asked.batch}-"
+    workload = f"{several}p{asked.prompt.number}"
+    parts = (kernel.slot, kernel.name, subject.phase, workload, asked.target + cores)
     return Study(
         study=f"{'-'.join(parts)}-{mark[:6]}",
         created_at=datetime.now(UTC),
@@ -115,7 +122,14 @@ def _fingerprint(subject: Subject) -> str:
     asked, kernel = subject.asked, replace(subject.kernel, summary="")
     sources = identity.source_hash(identity.module_file(kernel.module))
     judged = identity.of_modules("kernels.checks", "kernels.arguments", "qwen")
-    workload = (asked.prompt.number, asked.prompt.tokens, asked.seq_len, subject.phase, asked.seed)
+    workload = (
+        asked.prompt.number,
+        asked.prompt.tokens,
+        asked.seq_len,
+        subject.phase,
+        asked.seed,
+        asked.batch,
+    )
     machine = (asked.target, asked.lnc, identity.machine_tables(asked.target), identity.simulator())
     return identity.digest(repr(kernel), sources, judged, *workload, *machine)
 
@@ -161,7 +175,7 @@ def _runs_in(asked: TuneRequest, phase: str) -> Variant:
 
 
 def _tokens(asked: TuneRequest, phase: str) -> int:
-    return qwen.bucket_of(asked.prompt.tokens, asked.seq_len) if phase == "prefill" else 1
+    return qwen.bucket_of(asked.prompt.tokens, asked.seq_len) if phase == "prefill" else asked.batch
 
 
 def _tunable() -> str:
