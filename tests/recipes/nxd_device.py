@@ -139,11 +139,11 @@ class Device:
         assert not found.unexpected_keys, f"weights nothing holds: {found.unexpected_keys}"
         return instance.module
 
-    def forward(self, given: Any) -> list[Any]:
+    def forward(self, given: Any) -> Any:
         """The graph and bucket the inputs' shapes choose, on every rank; rank 0's first result."""
         return self(*given)
 
-    def __call__(self, *given: Any) -> list[Any]:
+    def __call__(self, *given: Any) -> Any:
         """See `forward`."""
         import torch
         from torch.utils.flop_counter import FlopCounterMode
@@ -174,7 +174,7 @@ class Device:
         kernels = executed.macs.total() // len(self.models)
         self.macs[key, width] = (kernels, counted.get_total_flops() // 2)
         self._write_hlo(key, bucket)
-        return [everyone[0]]
+        return everyone[0]
 
     def _write_hlo(self, key: str, bucket: int) -> None:
         """Where the compiler leaves a graph's HLO: one instruction for its kernels and one for the rest."""
@@ -237,6 +237,7 @@ def install_device() -> None:
     """NxD's builder leaves a `Device` where it would leave a compiled model; torch.jit keeps it."""
     import torch
     from neuronx_distributed.trace.model_builder import ModelBuilder
+    from neuronx_distributed_inference.models.model_wrapper import ModelWrapper
 
     kept: dict[str, Device] = {}
 
@@ -249,5 +250,6 @@ def install_device() -> None:
         kept[path] = device
 
     ModelBuilder.trace = trace
+    ModelWrapper.is_neuron = lambda wrapper: isinstance(wrapper.model, Device)
     torch.jit.save, torch.jit.load = save, kept.__getitem__  # type: ignore[assignment]
     install_collectives()

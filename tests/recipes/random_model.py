@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 VOCABULARY, LAYERS, ROPE_THETA = 512, 2, 1e4
+ROUTER = 4.0
+"""How much wider than other weights the router's are spread."""
 WORDS = ["?", "!", "_", *(f"w{number}" for number in range(3, VOCABULARY))]
 """The tokens, by id; the second ends a text, the third pads."""
 
@@ -41,11 +43,18 @@ def make_model(folder: Path, ranks: int, seed: int, **changed: Any) -> Any:
     model = Qwen3MoeForCausalLM(Qwen3MoeConfig(**{**settings, **changed}))
     with torch.no_grad():
         for name, held in model.named_parameters():
-            noise = torch.randn(held.shape) * (1.0 if "embed" in name else held.shape[-1] ** -0.5)
-            held.copy_(1 + 0.1 * torch.randn(held.shape) if "norm" in name else noise)
+            noise = torch.randn(held.shape)
+            held.copy_(1 + 0.1 * noise if "norm" in name else noise * _scale(name, held.shape[-1]))
     model.bfloat16().save_pretrained(folder)
     _save_tokenizer(folder)
     return model.float().eval()
+
+
+def _scale(name: str, fan_in: int) -> float:
+    """Standard deviation of a weight; a router decides, so that few tokens' eighth and ninth experts tie."""
+    if "embed" in name:
+        return 1.0
+    return float((ROUTER if "mlp.gate." in name else 1.0) * fan_in**-0.5)
 
 
 def _save_tokenizer(folder: Path) -> None:
