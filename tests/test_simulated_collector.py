@@ -282,6 +282,17 @@ def test_a_plan_becomes_a_run_in_the_plans_order_with_counts_and_provenance() ->
     assert run.accuracy is None
 
 
+def test_kernels_the_plug_in_does_not_run_are_named_and_not_nkis(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = (norm("prefill", 128, 48), replace(norm("decode", 1, 48 * 625), variant="whole", nki=False))
+    monkeypatch.setattr(qwen, "plan", Planned(rows))
+    monkeypatch.setattr(pool, "ONE_PROCESS", 10)
+    run = collect.collect(profile_request(), silent)
+    assert [one.nki for one in run.launches] == [True, False]
+    assert [text for text in run.warnings if "plug-in" in text] == [
+        "The NxD Inference plug-in does not run input_norm=whole; it does not count in the NKI share."
+    ]
+
+
 @pytest.mark.usefixtures("small_plan")
 def test_repeat_keeps_a_sample_a_seed_only_where_data_move_the_time() -> None:
     run = collect.collect(profile_request(repeat=3), silent)

@@ -238,8 +238,16 @@ def prompt_run(
         ),
         checks=checks,
         samples=_samples(repetitions),
-        warnings=warnings_of(used, request),
+        warnings=(*warnings_of(used, request), *_unplugged(request, plan)),
     )
+
+
+def _unplugged(request: ProfileRequest, plan: Iterable[PlannedLaunch]) -> list[str]:
+    """A sentence on simulated kernels the NxD Inference plug-in does not run; of batches it runs none."""
+    left = (row for row in plan if row.function is not None and not row.nki)
+    names = sorted({f"{row.slot}={row.variant}" for row in left}) if request.batch == 1 else []
+    told = f"The NxD Inference plug-in does not run {', '.join(names)}; it does not count in the NKI share."
+    return [told] if names else []
 
 
 def kernel_run(request: KernelRequest, entry: Entry, wall_s: float) -> Run:

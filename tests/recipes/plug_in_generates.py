@@ -6,11 +6,11 @@ python tests/recipes/plug_in_generates.py CLONES [--kernels CHOICE] [--ranks 1] 
 CLONES holds neuronx-distributed and neuronx-distributed-inference. The application, its configuration, its
 checkpoint conversion and sharding, its graphs, buckets and caches are theirs; ranks of one process stand in
 for the device (nxd_device.py), and every kernel is executed by the simulator. Tokens must be those of
-transformers in fp32, or tie with them in bf16, and logits within the challenge's tolerance of transformers in fp32 or in bf16: where
-two experts nearly tie, bf16 may route a token elsewhere than fp32 does, and transformers' own bf16 leaves the
-tolerance around fp32 there too. A change is of the model, of the configuration NxD Inference is given, or of
-the checkpoint it loads (`without=WEIGHT`). Prints what ran and the worst errors; exits 1 when a step is
-further off or a token differs.
+transformers in fp32, or tie with them in bf16, and logits within the challenge's tolerance of transformers in
+fp32 or in bf16: where two experts nearly tie, bf16 may route a token elsewhere than fp32 does, and
+transformers' own bf16 leaves the tolerance around fp32 there too. A change is of the model, of the
+configuration NxD Inference is given, or of the checkpoint it loads (`without=WEIGHT`). Prints what ran and
+the worst errors; exits 1 when a step is further off or a token differs.
 """
 
 from __future__ import annotations
