@@ -83,15 +83,13 @@ def _moved(found: Labelled) -> Sequence[_Moved]:
     rows = found.transfers
     if rows is None:
         return [_Moved()] * len(found.places)
-    start, end, moved = (rows[name].to_numpy() for name in ("start_ts", "end_ts", "moved"))
-    known = rows["descriptors"].null_count == 0
-    packets = rows["descriptors"].to_numpy() if known else np.zeros(rows.num_rows, np.int64)
+    known = bool((rows["descriptors"] >= 0).all())
     parts = []
     for at in range(len(found.places)):
-        mine = found.carries == at
-        descriptors = int(packets[mine].sum()) if known else None
-        spent = Covered.of(start[mine], end[mine]).total_ns
-        parts.append(_Moved(int(mine.sum()), int(moved[mine].sum()), descriptors, spent))
+        mine = rows["place"] == at
+        descriptors = int(rows["descriptors"][mine].sum()) if known else None
+        spent = Covered.of(rows["start_ts"][mine], rows["end_ts"][mine]).total_ns
+        parts.append(_Moved(int(mine.sum()), int(rows["moved"][mine].sum()), descriptors, spent))
     return parts
 
 

@@ -22,13 +22,15 @@ OF_ISSUER = ("layer", "nki_source_location")
 def issuer_sql(transfers: str, instructions: str, key: str, names: tuple[str, ...] = OF_ISSUER) -> str:
     """SQL that tells `names` of the instruction that issued each transfer, by `key`; others have no row.
 
-    `transfers` and `instructions` are SQL with the columns used here, on one clock.
+    `transfers` and `instructions` are SQL with the columns used here, on one clock. Instructions are many and
+    few of them issue transfers: those are found first.
     """
     told = ", ".join(f"i.{name}" for name in names)
     keys = ", ".join(f"t.{name.strip()}" for name in key.split(","))
     return f"""
     SELECT {keys}, {told}
-    FROM ({transfers}) t JOIN ({instructions}) i
+    FROM ({transfers}) t
+    JOIN (SELECT * FROM ({instructions}) WHERE start_ts IN (SELECT trigger FROM ({transfers}))) i
       ON i.start_ts = t.trigger AND i.pcore_idx = coalesce(t.pcore_idx, 0)
     QUALIFY 1 = row_number() OVER (PARTITION BY {keys} ORDER BY
       coalesce(i.end_ts = t.completion, false) DESC, contains(lower(t.queue_name), i.engine) DESC, i.opcode)

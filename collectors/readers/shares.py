@@ -52,9 +52,9 @@ def _within(spans: Sequence[Covered], first: int, last: int, following: Active) 
 
 
 def _active(spans: Covered, edges: Index) -> Active:
-    change = np.zeros(len(edges), np.int64)
-    np.add.at(change, np.searchsorted(edges, spans.start), 1)
-    np.add.at(change, np.searchsorted(edges, spans.end), -1)
+    change = np.zeros(len(edges), np.int8)  # stretches do not touch: each edge begins or ends one at most
+    change[np.searchsorted(edges, spans.start)] += 1
+    change[np.searchsorted(edges, spans.end)] -= 1
     return np.asarray(np.cumsum(change)[:-1] > 0)
 
 

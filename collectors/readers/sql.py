@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +18,9 @@ from collectors.records import Scan
 
 PROCESS = "process the profile anew and let it finish (neuron-explorer view --ingest-only)"
 
-BATCH = 1 << 20
+MEMORY = "500MB"
+"""What DuckDB may hold of a profile; the rest it writes to a folder of its own, which it removes."""
+BATCH = 1 << 18
 """Rows of an answer that are read at once."""
 
 
@@ -30,6 +34,10 @@ class Ask:
         """All of the answer."""
         return self.connection.sql(query).to_arrow_table()
 
+    def run(self, statement: str) -> None:
+        """Execute what has no answer."""
+        self.connection.execute(statement)
+
     def batches(self, query: str) -> Iterator[pa.Table]:
         """The answer in tables of at most `BATCH` rows; there may be none."""
         for batch in self.connection.sql(query).to_arrow_reader(BATCH):
@@ -42,6 +50,8 @@ def asking(rows: Rows) -> Iterator[Ask]:
     try:
         with duckdb.connect(":memory:") as connection:
             connection.execute("SET enable_progress_bar = false")
+            connection.execute(f"SET memory_limit = '{MEMORY}'")
+            connection.execute("SET temp_directory = ?", [f"{tempfile.gettempdir()}/{uuid.uuid4().hex}"])
             for name, each in rows.items():
                 if isinstance(each, Scan):
                     connection.execute(f"CREATE VIEW {name} AS {each.query}")

@@ -21,6 +21,9 @@ LOCKED = (
 )
 FULL = re.compile(r"no space left|file too large|disk quota|not enough space|out of disk", re.IGNORECASE)
 HOLDER = re.compile(r"Conflicting lock is held in (?P<who>.+?)(?: by user .+?)?\. ", re.DOTALL)
+MANY_ROWS_MEMORY = "500MB"
+"""What DuckDB may hold while it copies rows from files. It takes most of the machine's memory otherwise, for
+no gain in speed; what does not fit it writes beside the database."""
 CONFIG: dict[str, str | bool | int | float | list[str]] = {"enable_external_access": False}
 
 
@@ -71,6 +74,7 @@ def _open(path: Path, *, read_only: bool, files: Sequence[str]) -> duckdb.DuckDB
     opened = duckdb.connect(str(path), read_only=read_only, config={} if files else CONFIG)
     opened.execute("SET enable_progress_bar = false")
     if files:  # can only be named once the database is open, and before access is taken away
+        opened.execute(f"SET memory_limit = '{MANY_ROWS_MEMORY}'")
         opened.execute("SET allowed_paths = ?", [list(files)])
         opened.execute("SET enable_external_access = false")
     return opened
