@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -227,6 +228,56 @@ def test_a_failed_profile_keeps_the_timing_and_says_why(
     assert {row.slot for row in run.launches} == {"unattributed", "host"}
     assert any("the disk is full" in warning for warning in run.warnings)
     assert run.accuracy is None
+
+
+def stop_at(phase: str) -> Any:
+    """A report that is interrupted, as Ctrl-C does it, when a phase begins."""
+
+    def report(name: str, detail: str = "") -> None:
+        if name == phase:
+            raise KeyboardInterrupt
+
+    return report
+
+
+@pytest.mark.parametrize("phase", ["load", "capture"])
+def test_an_interrupted_run_leaves_nothing_but_the_compiled_model(bed: Bed, phase: str) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        collect(bed.request, settings=bed.settings, host=bed.host, read=read_tables, report=stop_at(phase))
+    assert list((bed.settings.work / "runs").iterdir()) == []
+    heard: list[tuple[str, str]] = []
+    collect(
+        replace(bed.request, accuracy=False),
+        settings=bed.settings,
+        host=bed.host,
+        read=read_tables,
+        report=lambda name, detail="": heard.append((name, detail)),
+    )
+    assert ("compile", "cached") in heard, "what was compiled before is not compiled again"
+
+
+def test_a_compilation_that_was_cut_off_is_done_again(bed: Bed) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        collect(
+            bed.request, settings=bed.settings, host=bed.host, read=read_tables, report=stop_at("compile")
+        )
+    for folder in (bed.settings.work / "models").iterdir():
+        (folder / "compiled").mkdir(exist_ok=True)
+        (folder / "compiled" / "model.pt").write_text("half a mod")
+    assert profiled(bed, accuracy=False).samples
+
+
+def test_of_a_failed_run_only_what_explains_it_stays(bed: Bed) -> None:
+    collect(replace(bed.request, accuracy=False), settings=bed.settings, host=bed.host, read=read_tables)
+
+    def broken(_: Sequence[Path]) -> list[Run]:
+        raise UsageError("Nothing could be read.", "Read again.")
+
+    before = set((bed.settings.work / "runs").iterdir())
+    with pytest.raises(UsageError):
+        collect(replace(bed.request, accuracy=False), settings=bed.settings, host=bed.host, read=broken)
+    (left,) = set((bed.settings.work / "runs").iterdir()) - before
+    assert {path.suffix for path in left.rglob("*") if path.is_file()} <= {".log", ".json"}
 
 
 def test_a_failed_compilation_names_phase_cause_and_log(

@@ -25,15 +25,15 @@ from collectors.device.graphs import (
 )
 from collectors.device.host import Host
 from collectors.device.job import Job, content_key, model_sources
+from collectors.device.leftovers import tidied
 from collectors.device.measured import Found, measured_run
+from collectors.device.model import WHOLE
 from collectors.device.pairing import Pairing, pair_folder
 from collectors.device.settings import TENSOR_PARALLEL, Settings, settings_from
 from collectors.device.waterfall import Graph, Timing, timing
 from collectors.errors import DeviceError, UsageError
 from collectors.records import Run
 from collectors.request import ProfileRequest
-
-COMPILED = "model.pt"
 
 
 def collect(
@@ -56,7 +56,12 @@ def collect(
     chosen = settings or settings_from(machine.environ)
     _require(request, chosen, machine)
     job = Job(request, chosen, machine, report, uuid.uuid4().hex, model_sources(chosen))
-    started = time.monotonic()
+    with tidied(job.run_folder, keep=chosen.keep):
+        return _collected(job, read)
+
+
+def _collected(job: Job, read: Read | None) -> Run:
+    request, started = job.request, time.monotonic()
     phases = _compile(job)
     reference = _reference(job) if request.accuracy else None
     heard = job.child(
@@ -103,7 +108,7 @@ def _require(request: ProfileRequest, settings: Settings, host: Host) -> None:
 
 def _compile(job: Job) -> dict[str, float]:
     """Compile the model unless its key was compiled before; seconds by phase."""
-    if (job.model_folder / "compiled" / COMPILED).exists():
+    if (job.model_folder / "compiled" / WHOLE).exists():
         job.report("compile", "cached")
         return {}
     heard = job.child("compile", job.spec(job.model_folder), job.environment(job.model_folder))

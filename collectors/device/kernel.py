@@ -19,6 +19,7 @@ from collectors.device.failures import PhaseError, phase_failed
 from collectors.device.graphs import GraphProfile, Read, Shot, read_shot
 from collectors.device.host import Host
 from collectors.device.job import SOURCE_ROOT, text_digest
+from collectors.device.leftovers import tidied
 from collectors.device.measured import machine_facts
 from collectors.device.settings import Settings, settings_from
 from collectors.device.tools import Capture, capture
@@ -61,9 +62,10 @@ def collect_kernel(
     compiled = compile_kernel(request, machine, chosen, report)
     tool = machine.tool()
     report("capture", request.function)
-    taken, said = _captured(compiled, machine, chosen)
-    shot = Shot(Graph("kernel", 0), taken.neff, taken.ntff, (*taken.warnings, *said))
-    profile = read_shot(shot, tool, compiled.folder / "tables", report, read)
+    with tidied(compiled.folder, keep=chosen.keep):
+        taken, said = _captured(compiled, machine, chosen)
+        shot = Shot(Graph("kernel", 0), taken.neff, taken.ntff, (*taken.warnings, *said))
+        profile = read_shot(shot, tool, compiled.folder / "tables", report, read)
     return _run(request, machine, compiled, profile, time.monotonic() - started)
 
 
@@ -90,9 +92,10 @@ def compile_kernel(
     }
     base = base_environment(host.environ, target=request.target, work=folder, source=SOURCE_ROOT)
     environ = kernel_environment(base, artifacts, request.lnc)
-    heard = run_child(
-        PROGRAM, [], spec, python=host.interpreter, environ=environ, folder=folder, report=report
-    )
+    with tidied(folder, keep=settings.keep):
+        heard = run_child(
+            PROGRAM, [], spec, python=host.interpreter, environ=environ, folder=folder, report=report
+        )
     neff = heard.facts.get("neff")
     if neff is None:
         raise phase_failed("compile", folder / "kernel_program.log", "The compiler left no NEFF.")

@@ -13,6 +13,7 @@ import importlib
 import inspect
 import json
 import os
+import shutil
 import sys
 import traceback
 from collections.abc import Callable
@@ -26,6 +27,8 @@ from kernels.plugged import plugged_slots
 CONTEST_MODEL = "qwen_with_nki"
 MODEL_CLASS = "NeuronQwen3MoeForCausalLM"
 PLUG_IN = "kernels.neuron_model"
+WHOLE = "whole"
+"""A file beside the compiled model, written when its compilation has ended well."""
 # What main.py's command line gives when nothing is typed, less what does not reach the model.
 CHALLENGE_DEFAULTS: dict[str, Any] = {
     "tp_degree": 4,
@@ -148,8 +151,15 @@ def _import_and_build(spec: dict[str, Any], events: Events) -> Any:
 
 
 def _compile(model: Any, spec: dict[str, Any], events: Events) -> None:
+    """Compile a model once: what an earlier pass finished stays, what one left half done goes."""
+    place = Path(spec["compiled_path"])
+    if (place / WHOLE).exists():
+        return
+    for folder in (place, Path(os.environ["BASE_COMPILE_WORK_DIR"])):
+        shutil.rmtree(folder, ignore_errors=True)
     with events.phase("compile"):
         model.compile(spec["compiled_path"])
+    (place / WHOLE).touch()
 
 
 def _load(model: Any, spec: dict[str, Any], events: Events) -> Loaded:
