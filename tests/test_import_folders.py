@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 from graph_builders import DECODE, graph
+from standin.machine import behave
+from standin.tool import make_neff, make_ntff
 
 from collectors.errors import UnreadableInput
 from collectors.readers import read
@@ -39,6 +41,16 @@ def test_a_folder_of_one_evaluation_is_one_run_and_other_files_are_left_out(tmp_
     assert rows["decode", "qkv"] == rows["decode", "dispatch"] == 640 - 20 - 1
     whole = sum(row.count * row.time_ns for row in run.launches)
     assert whole == pytest.approx(14000.0 * 1e6, rel=1e-6)
+
+
+def test_a_capture_beside_its_report_is_one_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    behave(monkeypatch, "layers")
+    place = tmp_path / "token_generation_model" / "inspect"
+    make_ntff(place / "profile_exec_2.ntff", make_neff(place / "kernel.neff", "kernel"), 2)
+    report(tmp_path)
+    (run,) = read([tmp_path])
+    assert {file.kind for file in run.artifacts} == {"neff", "ntff", "benchmark report"}
+    assert {row.slot for row in run.launches if row.phase == "decode"} >= {"qkv", "router", "dispatch"}
 
 
 def test_a_folder_of_mixed_runs_is_refused(tmp_path: Path) -> None:
