@@ -2,9 +2,11 @@
 
 import os
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from standin import accepted
 from standin import tool as standin
 from standin.machine import BIN, behave, machine
 
@@ -12,7 +14,7 @@ from collectors.device.failures import PhaseError
 from collectors.device.host import Tool
 from collectors.device.processing import Progress, process, row_counts
 from collectors.device.tools import arguments, capture, summary
-from collectors.device.versions import release
+from collectors.device.versions import Option, options, release
 from collectors.errors import DeviceError
 
 
@@ -29,6 +31,36 @@ def neff(tmp_path: Path) -> Path:
 
 def old_tool(version: str = "2.28.23.0") -> Tool:
     return Tool("neuron-profile", BIN / "neuron-profile", version, release(version))
+
+
+def sayings() -> list[tuple[str, Option]]:
+    """Every option we may type, with each tool that we type it to."""
+    return [
+        (tool, row)
+        for command in ("capture", "view")
+        for row in options(command).values()
+        for tool in row.tools
+    ]
+
+
+def known(tool: str, option: Option) -> dict[str, str]:
+    """What the documented command line takes, and what builds take though no reference lists it."""
+    documented = accepted.CAPTURE if option.command == "capture" else accepted.VIEW[tool]
+    return documented if option.documented else documented | accepted.SEEN
+
+
+@pytest.mark.parametrize(("tool", "option"), sayings(), ids=lambda each: getattr(each, "name", each))
+def test_every_option_we_type_is_documented_and_any_other_spelling_of_it_is_refused(
+    tool: str, option: Option
+) -> None:
+    words = [option.spelling] if option.flag else [option.spelling, "1"]
+    assert list(standin.parse(words, known(tool, option))[0]) == [option.spelling]
+    wrong = [[f"{option.spelling}x", *words[1:]], [option.spelling.upper() + "_", *words[1:]]]
+    wrong += [[option.spelling, "1"], [f"{option.spelling}=1"]] if option.flag else [[option.spelling]]
+    for each in wrong:
+        with suppress(standin.Refused):
+            _, positional = standin.parse(each, known(tool, option))
+            assert positional, f"the stand-in takes {each}"
 
 
 def captured(tool: Tool, neff: Path, tmp_path: Path) -> Path:

@@ -77,6 +77,8 @@ def parse(words: list[str], options: dict[str, str]) -> tuple[dict[str, str], li
             positional.append(word)
         elif option not in options:
             raise Refused(f"unknown flag `{option.lstrip('-')}'")
+        elif options[option] == accepted.FLAG and joined:
+            raise Refused(f"bool flag `{option.lstrip('-')}' cannot have an argument")
         elif options[option] == accepted.FLAG:
             values[option] = ""
         else:
