@@ -38,8 +38,10 @@ def _ours() -> dict[str, ModuleType]:
     }
 
 
-def _is_nki(name: str) -> bool:
-    return name.startswith(("nki", "neuronxcc")) and name.partition(".")[0] in ("nki", "neuronxcc")
+def _imported() -> list[str]:
+    """Names of imported modules of NKI."""
+    near = [name for name in sys.modules if name.startswith(("nki", "neuronxcc"))]
+    return [name for name in near if name.partition(".")[0] in ("nki", "neuronxcc")]
 
 
 @contextlib.contextmanager
@@ -52,17 +54,13 @@ def nki_modules(forget: bool = True) -> Iterator[None]:
     with lock:
         ours = _ours()
         before = set(sys.modules) if forget else set()
-        aside = {name: module for name, module in sys.modules.items() if _is_nki(name)}
-        for name in aside:
-            del sys.modules[name]
+        aside = {name: sys.modules.pop(name) for name in _imported()}
         sys.modules.update(ours)
         try:
             yield
         finally:
             added = [n for n in sys.modules if n not in before] if forget else []
-            for name in [n for n in sys.modules if _is_nki(n)] + [
-                n for n in added if _uses_nki(sys.modules[n])
-            ]:
+            for name in _imported() + [n for n in added if _uses_nki(sys.modules[n])]:
                 sys.modules.pop(name, None)
             sys.modules.update(aside)
 

@@ -93,21 +93,18 @@ def _bound(launch: Launch, name: str, value: Any) -> Any:
 
 
 def _run(launch: Launch, function: Callable[..., Any], bound: dict[str, Any]) -> list[Any]:
-    """What each core returns, after every core ended."""
+    """What each core returns, after every core ended. The second has a thread only where the first waits."""
     results: list[Any] = [None] * launch.lnc
-    if launch.lnc == 1:
-        _run_core(launch, 0, function, bound, results)
-    else:
-        threads = [
-            threading.Thread(target=_run_core, args=(launch, core, function, bound, results), daemon=True)
-            for core in range(launch.lnc)
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    if launch.handover.failed is not None:
-        raise launch.handover.failed
+    handover = launch.handover
+    second = partial(_run_core, launch, 1, function, bound, results)
+    handover.second = threading.Thread(target=second, daemon=True)
+    _run_core(launch, 0, function, bound, results)
+    if handover.second.ident is not None:
+        handover.second.join()
+    elif launch.lnc == 2:
+        second()
+    if handover.failed is not None:
+        raise handover.failed
     return results
 
 

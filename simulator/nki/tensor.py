@@ -144,10 +144,20 @@ class NkiTensor:
             else:
                 kinds.append(part if part is None or part is Ellipsis else index(part))
         name = tuple(kinds)
-        if self.parts is not None and name in self.parts:
-            return self.parts[name]
-        on_chip = self.layout.memory != "hbm"
-        return self.changed(name, lambda array: _part(array, _checked(self, key), on_chip))
+        parts = self.parts
+        if parts is None:
+            parts = self.parts = {}
+        found = parts.get(name)
+        if found is None:
+            offset, layout = self.layout.changed.get(name) or self._part(name, key)
+            found = parts[name] = NkiTensor(
+                self.storage, self.start + offset, layout, self.buffer, self.dynamic, self.steered
+            )
+        return found
+
+    def _part(self, name: tuple[Any, ...], key: tuple[Any, ...]) -> Placed:
+        parts, on_chip = _checked(self, key), self.layout.memory != "hbm"
+        return self.layout.change(name, lambda array: _part(array, parts, on_chip))
 
     def __setitem__(self, key: Any, value: Any) -> None:
         """Assignment, which no documented instruction stands for."""

@@ -109,7 +109,10 @@ class Lines:
 
 
 class Handover:
-    """Lets one core run at a time, so a launch is deterministic; a core gives way where it must wait."""
+    """Lets one core run at a time, so a launch is deterministic; a core gives way where it must wait.
+
+    `second` runs the second core; it is started when the first gives way to it.
+    """
 
     def __init__(self, cores: int) -> None:
         self.condition = threading.Condition()
@@ -117,6 +120,7 @@ class Handover:
         self.turn = 0
         self.brought: dict[tuple[int, int], Any] = {}
         self.done = [False] * cores
+        self.second: threading.Thread | None = None
         self.failed: BaseException | None = None
 
     def meet(self, program: Program, payload: Any) -> tuple[int, list[Any]]:
@@ -142,6 +146,8 @@ class Handover:
         if self.done[1 - core]:
             return
         self.turn = 1 - core
+        if self.second is not None and self.second.ident is None:
+            self.second.start()
         self.condition.notify_all()
         self.condition.wait_for(lambda: self.turn == core or self.failed is not None)
         if self.failed is not None:

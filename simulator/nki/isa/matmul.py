@@ -51,7 +51,7 @@ def nc_matmul(
         if tile_size and tile_size[-1] != PARTITIONS:
             raise refuse("double-row", "double_row with column tiles", "drop tile_size or perf_mode")
         return _double_row(dst, stationary, moving, accumulate, name)
-    launch, written = current().launch, dst.written or is_written(dst)
+    launch, written = current().launch, accumulate is not False and is_written(dst)
     adds = written if accumulate is None else bool(accumulate)
     options = (launch.target, adds, is_transpose, tuple(tile_position), tuple(tile_size))
     key = ("nc_matmul", dst.layout, stationary.layout, moving.layout, *options)
