@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
+from functools import reduce
+from operator import or_
 
 from simulator.trace import Instruction, Region, Tensor
 
@@ -15,23 +16,30 @@ def steering_inputs(cores: Sequence[Sequence[Instruction]], tensors: Sequence[Te
 
     A tensor holds what flowed into any part of it, so what shares a tensor with a steering value counts too.
     """
-    steered = {r[0] for core in cores for i in core if (found := _steering(i)) for r in found}
+    steered = {region[0] for core in cores for i in core for region in _steering(i)}
     if not steered:
         return ()
-    held: dict[int, set[str]] = defaultdict(set)
-    held |= {t.id: {t.name} for t in tensors if t.role == "input"}
+    inputs = [tensor for tensor in tensors if tensor.role == "input"]
+    held = [0] * len(tensors)  # a bit for each input that flowed into a tensor
+    for bit, tensor in enumerate(inputs):
+        held[tensor.id] = 1 << bit
     for _ in cores:  # once more for each core: what one brought the other through shared memory
         for core in cores:
             for instruction in core:
-                brought = set().union(*(held[region[0]] for region in instruction.reads))
-                for region in instruction.writes if brought else ():
-                    held[region[0]] |= brought
-    return tuple(sorted(set().union(*(held[tensor] for tensor in steered))))
+                brought = 0
+                for region in instruction.reads:
+                    brought |= held[region[0]]
+                if brought:
+                    for region in instruction.writes:
+                        held[region[0]] |= brought
+    reached = reduce(or_, [held[tensor] for tensor in steered])
+    return tuple(sorted({tensor.name for bit, tensor in enumerate(inputs) if reached >> bit & 1}))
 
 
 def _steering(instruction: Instruction) -> Sequence[Region]:
     """What an instruction reads to know where: what comes after its operands."""
-    if instruction.call == READS_A_REGISTER:
-        return instruction.reads
-    operands = len(instruction.dtypes) - len(instruction.writes)
-    return instruction.reads[operands:] if len(instruction.reads) > operands >= 0 else ()
+    operation, reads = instruction.operation, instruction.reads
+    if operation.call == READS_A_REGISTER:
+        return reads
+    operands = len(operation.dtypes) - len(instruction.writes)
+    return reads[operands:] if len(reads) > operands >= 0 else ()

@@ -150,7 +150,8 @@ class NkiTensor:
         found = parts.get(name)
         if found is None:
             offset, layout = self.layout.changed.get(name) or self._part(name, key)
-            found = parts[name] = NkiTensor(
+            kind = Broadcast if self.broadcasts else NkiTensor
+            found = parts[name] = kind(
                 self.storage, self.start + offset, layout, self.buffer, self.dynamic, self.steered
             )
         return found
