@@ -15,6 +15,7 @@ import app
 from analysis.asjson import as_json
 from analysis.fidelity import fidelity, variants_kendall
 from analysis.measured import Pair, Row
+from analysis.reach import Reach
 from collectors.cli import cli
 from collectors.commands.fidelity_chart import html, svg
 from collectors.errors import UnreadableInput, UsageError
@@ -22,6 +23,7 @@ from collectors.simulated.calibration import COLUMNS, Launch, ladder, read_calib
 from collectors.simulated.fidelity import collect_fidelity
 from collectors.simulated.known_kernels import KNOWN
 from collectors.simulated.published import GROUPS, REPOSITORY, published
+from collectors.simulated.refit import intervals
 from collectors.store.door import Store
 from collectors.store.fidelity import latest_fidelity, save_fidelity
 from simulator.errors import BadKernel
@@ -328,6 +330,22 @@ def test_the_page_shows_the_last_report(store: Store, monkeypatch: pytest.Monkey
     assert families["family"].tolist() == ["f", "g"]
     assert not test.expander
     assert "2 predicted, no constant fitted to them" in "\n".join(str(each.value) for each in test.html)
+
+
+def test_the_page_shows_constants_derived_again_and_families_left_out(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [row("a", 100, 90, left_out_ns=150), row("b", 100, 90, family="g", left_out_ns=90)]
+    reach = Reach("dma", 0.3, 10, 3, pooled=False, covered=1.0)
+    report = replace(
+        collect_fidelity(only="nothing of that name"), result=fidelity(rows), refit=tuple(intervals([reach]))
+    )
+    save_fidelity(store, report.created_at, as_json(report))
+    test = page(store.path, monkeypatch)
+    assert not test.exception, test.exception[0].message
+    constants = test.dataframe[-1].value
+    assert constants[["constant", "derived", "agrees"]].values.tolist() == [["interval.dma", 0.3, "no"]]
+    assert "leave one family out" in "\n".join(str(each.value) for each in test.html)
 
 
 def test_the_page_lists_packets_beside_times(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from collectors.errors import UnreadableInput
+from collectors.simulated.calibration import ladder
+from collectors.simulated.refit import evidence as folder_evidence
 from simulator.fidelity.fit import around, computing, moving, waiting
 from simulator.fidelity.fit.constants import DERIVATIONS, SUMS, refit, refitted, without
 from simulator.fidelity.fit.evidence import Evidence, Printed, stream_of
@@ -147,6 +150,19 @@ def test_another_table_stands_in_only_within_its_block():
         assert machine("trn2").vector.issue_ns == 1.0
         assert machine("trn3").vector.issue_ns != 1.0
     assert machine("trn2") is TRN2
+
+
+def test_a_folder_of_profiles_and_measured_rows_is_what_constants_are_derived_from(tmp_path):
+    with pytest.raises(UnreadableInput, match="no JSON profiles"):
+        folder_evidence(tmp_path, [])
+    (tmp_path / "a.json").write_text(json.dumps(profile([reduce(1000, 680, 0x4000, 0x100)])))
+    found = folder_evidence(tmp_path, ladder())
+    assert [stream.name for stream in found.streams] == ["a"]
+    assert {each.family for each in found.printed} == {"matmul ladder"}
+    assert "profile.envelope_ns" in {d.constant for d in refit(found)}
+    (tmp_path / "b.json").write_text("{}")
+    with pytest.raises(UnreadableInput, match=r"b\.json is not a whole JSON profile"):
+        folder_evidence(tmp_path, [])
 
 
 def test_the_tables_constants_are_what_the_public_streams_give():
