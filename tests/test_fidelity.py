@@ -202,7 +202,7 @@ def test_a_row_that_picks_experts_is_given_distinct_seeded_ones(tmp_path: Path) 
     assert 0 <= picked.min() <= picked.max() < 128
     assert (picked == second["expert_indices"]).all()
     assert first["routing_weights_k"].dtype == "float32"
-    assert case.role == "fitted"
+    assert case.role == "validation"
 
 
 def test_a_row_says_which_commit_has_its_source_and_that_some_were_never_published(tmp_path: Path) -> None:

@@ -132,6 +132,7 @@ def test_without_a_familys_measurements_what_is_documented_stands():
     assert bare.dma.hwdge_issue_ns == 600
     assert bare.dma.swdge_dynamic_ns == bare.dma.swdge_static_ns + bare.sequencer.register_load_ns
     assert bare.dma.bytes_per_ns == TRN2.dma.bytes_per_ns
+    assert bare.dma.shortest_descriptor_ns == TRN2.dma.shortest_descriptor_ns
     assert bare.digest != TRN2.digest
 
 
@@ -141,7 +142,9 @@ def test_derived_constants_replace_the_tables():
     derived = {d.constant: d for d in refit(found)}
     assert derived["vector.drain_ns"].value == 60
     assert not derived["vector.drain_ns"].agrees
-    assert refitted(TRN2, derived.values()).vector.drain_ns == 60
+    again = refitted(TRN2, {name: each.value for name, each in derived.items()})
+    assert again.vector.drain_ns == 60
+    assert again.scalar.drain_ns == TRN2.scalar.drain_ns
 
 
 def test_another_table_stands_in_only_within_its_block():

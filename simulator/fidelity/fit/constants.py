@@ -285,20 +285,25 @@ def _derived(derivation: Derivation, evidence: Evidence, table: Machine) -> Deri
 
 
 def without(evidence: Evidence, family: str) -> Machine:
-    """The machine as it would be known had a family never been measured: derived from the rest alone."""
+    """The machine as it would be known had a family never been measured: derived from the rest alone.
+
+    What rests on the family falls back to what stands without it; what the evidence lacks for another reason
+    keeps the table's figure.
+    """
     rest = replace(
         evidence,
         streams=() if family == STREAMS else evidence.streams,
         printed=tuple(p for p in evidence.printed if p.family != family),
     )
-    return refitted(evidence.machine, refit(rest))
+    fallen = {d.constant: d.without.value for d in DERIVATIONS if d.family == family}
+    return refitted(evidence.machine, fallen | {d.constant: d.value for d in refit(rest)})
 
 
-def refitted(machine: Machine, derived: Iterable[Derived]) -> Machine:
-    """The machine with derived values, and what stands without them where nothing was derived."""
-    values = {d.constant: d.without.value for d in DERIVATIONS} | {d.constant: d.value for d in derived}
-    sums = {name: sum(values[part] for part in parts) for name, parts in SUMS.items()}
-    return with_values(machine, values | sums)
+def refitted(machine: Machine, values: Mapping[str, float]) -> Machine:
+    """The machine with other values of fitted constants, and the sums that follow from them."""
+    known = {name: constant.value for name, constant in machine.constants.items()} | values
+    sums = {name: sum(known[part] for part in parts) for name, parts in SUMS.items()}
+    return with_values(machine, {**values, **sums})
 
 
 SUMS: Mapping[str, tuple[str, ...]] = {
