@@ -9,8 +9,9 @@ from collectors.errors import UnreadableInput
 from collectors.simulated.calibration import ladder
 from collectors.simulated.refit import evidence as folder_evidence
 from simulator.fidelity.fit import around, computing, moving, waiting
-from simulator.fidelity.fit.constants import DERIVATIONS, SUMS, refit, refitted, without
+from simulator.fidelity.fit.constants import DERIVATIONS
 from simulator.fidelity.fit.evidence import Evidence, Printed, stream_of
+from simulator.fidelity.fit.refit import SUMS, refit, refitted, without
 from simulator.machine.facts import instead, machine, with_values
 
 TRN2 = machine("trn2")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from analysis.measured import Pair, Row
     from analysis.reach import Reach
     from collectors.simulated.fidelity import Report
-    from simulator.fidelity.fit.constants import Derived
+    from simulator.fidelity.fit.refit import Derived
 
 CHARTS = (".svg", ".html")
 ROWS = (

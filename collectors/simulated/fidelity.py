@@ -23,8 +23,9 @@ from collectors.simulated.tables import profile_of
 from collectors.simulated.traffic import packet_counts
 from simulator.api import simulate
 from simulator.errors import SimulatorError
-from simulator.fidelity.fit.constants import DERIVATIONS, Derived, refit, without
+from simulator.fidelity.fit.constants import DERIVATIONS
 from simulator.fidelity.fit.evidence import Evidence
+from simulator.fidelity.fit.refit import Derived, refit, without
 from simulator.fidelity.replay import Replay, replay
 from simulator.fidelity.residuals import Total, as_profiled, total
 from simulator.machine.facts import Machine, instead, machine

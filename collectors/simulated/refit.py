@@ -9,8 +9,9 @@ from pathlib import Path
 from analysis.reach import Reach
 from collectors.errors import UnreadableInput
 from collectors.simulated.calibration import Case
-from simulator.fidelity.fit.constants import Derived, Without
+from simulator.fidelity.fit.constants import Without
 from simulator.fidelity.fit.evidence import Evidence, Printed, Stream, stream_of
+from simulator.fidelity.fit.refit import Derived
 from simulator.machine.facts import machine
 
 TARGET = "trn2"
