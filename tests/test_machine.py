@@ -59,3 +59,11 @@ def test_trn3_moves_data_faster_than_trn2():
     assert new.hbm.bytes_per_ns > old.hbm.bytes_per_ns
     assert new.vector.clock_ghz > old.vector.clock_ghz
     assert new.digest != old.digest
+
+
+@pytest.mark.parametrize("target", targets())
+def test_a_kind_with_too_few_measured_kernels_says_so_in_its_interval(target):
+    constants = machine(target).constants
+    for kind in ("vector", "scalar", "gpsimd", "latency"):
+        assert "too few" in constants[f"interval.{kind}"].source
+        assert constants[f"interval.{kind}"].value >= constants["interval.tensor"].value
