@@ -194,6 +194,15 @@ def test_trap_5_a_profiler_that_never_exits_is_ended_once_it_is_done(
     assert run.launches[0].time_ns == standin.WORK_NS
 
 
+def test_instructions_that_end_before_their_execution_are_said_to_be_lost(tmp_path: Path) -> None:
+    told = standin.rows("u", "2.31.15.0")["ExecutionInfo"][0]
+    run, _ = only(parquet(tmp_path / "whole"))
+    assert not any("events were lost" in said for said in run.warnings)
+    longer = {"execution_end_ts": standin.PREAMBLE_NS + 10 * standin.TOTAL_NS}
+    run, _ = only(parquet(tmp_path / "cut", ExecutionInfo=[told | longer]))
+    assert any("Core 0: its instructions span" in said and "lost" in said for said in run.warnings)
+
+
 def test_trap_6_a_kernels_time_is_its_execution_not_the_envelope_around_it(tmp_path: Path) -> None:
     run, _ = only(summary(tmp_path))
     assert run.launches[0].time_ns == 5000

@@ -14,6 +14,7 @@ from typing import Any
 import duckdb
 
 from collectors.errors import UnreadableInput
+from collectors.readers.lost import lost
 from collectors.readers.parquet_columns import TABLES
 from collectors.readers.parquet_scans import Files, Scans, scan_of, source
 from collectors.readers.reading import Reading
@@ -66,6 +67,8 @@ def _reading(connection: duckdb.DuckDBPyConnection, folder: Path, files: Files, 
     notes = [f"The profiler warns: {text}" for text in _messages(connection, scans)]
     if "Instruction" not in scans:
         notes.append("The folder has no rows of instructions: only the summary is known.")
+    elif "ExecutionInfo" in files:
+        notes += lost(connection, scans["Instruction"], f"FROM {source(files['ExecutionInfo'])}")
     version = metadata.get("explorer_version")
     about = {name: metadata[name] for name in ABOUT if metadata.get(name)}
     return Reading(
