@@ -12,7 +12,7 @@ from collections.abc import Set
 from pathlib import Path
 
 from collectors.device.children import Heard, Report, silent
-from collectors.device.detect import require_device, require_model_stack
+from collectors.device.detect import require_device, require_model_stack, require_target
 from collectors.device.environment import profiling_environment
 from collectors.device.failures import phase_failed
 from collectors.device.graphs import (
@@ -94,10 +94,7 @@ def _require(request: ProfileRequest, settings: Settings, host: Host) -> None:
             f"No model in {settings.model_path}.",
             "Download Qwen/Qwen3-30B-A3B there, or point NKI_DASHBOARD_MODEL_PATH at it.",
         )
-    if host.target and host.target != request.target:
-        raise UsageError(
-            f"This machine is {host.target}, not {request.target}.", f"Use --target {host.target}."
-        )
+    require_target(host, request.target)
     module = settings.contest_dir and settings.contest_dir / f"{settings.contest_module}.py"
     if module and not module.exists():
         raise UsageError(

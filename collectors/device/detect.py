@@ -10,7 +10,7 @@ from pathlib import Path
 from collectors.device.host import Host
 from collectors.device.variables import contradicting, ignored
 from collectors.device.versions import beyond_table, fitting_releases, parse_version, releases, releases_with
-from collectors.errors import DeviceError
+from collectors.errors import DeviceError, UsageError
 
 # A compiled Qwen3-30B-A3B with its shards takes about 60 GB (bf16 weights once more, per rank).
 MODEL_BYTES = 64_000_000_000
@@ -48,6 +48,12 @@ def require_device(host: Host | None = None) -> None:
             f"This machine cannot profile on a device: {'; '.join(each.detail for each in missing)}.",
             f"{missing[0].mend} (`collectors doctor` lists the rest; `--backend simulator` needs no device.)",
         )
+
+
+def require_target(host: Host, target: str) -> None:
+    """Raise `UsageError` when this machine is known to be another: its kernels would not run."""
+    if host.target and host.target != target:
+        raise UsageError(f"This machine is {host.target}, not {target}.", f"Use --target {host.target}.")
 
 
 def require_model_stack(host: Host | None = None) -> None:

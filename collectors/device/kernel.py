@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from collectors.device.children import Heard, Report, run_child, silent
-from collectors.device.detect import kernel_compiler, require_device
+from collectors.device.detect import kernel_compiler, require_device, require_target
 from collectors.device.environment import base_environment, kernel_environment
 from collectors.device.failures import PhaseError, phase_failed
 from collectors.device.graphs import GraphProfile, Read, Shot, read_shot
@@ -74,6 +74,7 @@ def compile_kernel(
 ) -> Compiled:
     """Compile and execute a kernel once, in a child process. Raises `DeviceError`."""
     require_device(host)
+    require_target(host, request.target)
     found = kernel_compiler(host)
     if found.ok is False:
         raise DeviceError(f"The kernel cannot be compiled: {found.detail}.", found.mend)
