@@ -220,7 +220,7 @@ def _judge_one(case: Case, made: Arguments, place: int, got: Array, want: Array)
     if np.issubdtype(want.dtype, np.integer):
         wrong = int((got.astype(np.int64) != want).sum()) if got.shape == want.shape else want.size
         return Verdict(wrong == 0, float(wrong), 0.0, f"{what}, {wrong} of {want.size} integers differ")
-    tolerance = RTOL_FP32 if case.function in ("router", "router_best") else RTOL_BF16
+    tolerance = RTOL_FP32 if case.function == "router" else RTOL_BF16
     error = error_of(got, want)
     if want.any() and not np.asarray(got, np.float32).any():
         return Verdict(False, error, tolerance, f"{what} is all zeros")
