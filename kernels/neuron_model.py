@@ -40,9 +40,13 @@ class KernelMoe(nn.Module):
             torch.empty(config.hidden_size, self.experts, dtype=torch.bfloat16), requires_grad=False
         )
         self._choice = choice
+        self._fp32 = ever_reads(choice, "experts", "router_fp32")
         self._fp8 = ever_reads(choice, "experts", "gate_up_fp8")
+        ranks = get_tensor_model_parallel_size()
+        if self._fp32:
+            self.router_fp32 = RankShare("scale", (config.hidden_size, self.experts), torch.float32, ranks)
         if self._fp8:
-            operations, ranks = replaced.expert_mlps.mlp_op, get_tensor_model_parallel_size()
+            operations = replaced.expert_mlps.mlp_op
             shapes = [tuple(side.weight.shape) for side in (operations.gate_up_proj, operations.down_proj)]
             self.gate_up_fp8, self.down_fp8 = (RankShare("weight", s, torch.uint8, ranks) for s in shapes)
             self.expert_scales = RankShare("scale", (self.experts, 3), torch.float32, ranks)
@@ -65,8 +69,8 @@ class KernelMoe(nn.Module):
             "block_size": BLOCK,
         }
         kernels = kernels_for(self._choice, "experts", "prefill" if tokens > 1 else "decode", tokens)
-        if ever_reads(self._choice, "experts", "router_fp32"):
-            values["router_fp32"] = self.router_weight.float()
+        if self._fp32:
+            values["router_fp32"] = self.router_fp32.scale
         if self._fp8:
             values |= {"gate_up_fp8": self.gate_up_fp8.weight, "down_fp8": self.down_fp8.weight}
             values["expert_scales"] = self.expert_scales.scale
@@ -165,7 +169,7 @@ class NeuronQwen3MoeForCausalLM(stock.NeuronQwen3MoeForCausalLM):  # type: ignor
             value
             for part, value in (
                 *(("attention", name) for name in ("qkv", "o_proj", "qkv_by_core", "o_proj_by_core")),
-                ("experts", "gate_up_fp8"),
+                *(("experts", name) for name in ("router_fp32", "gate_up_fp8")),
             )
             if ever_reads(CHOICE, part, value)
         ]

@@ -28,12 +28,15 @@ def laid_weights(
     join: Join,
     to_bytes: Callable[[Any], Any],
 ) -> Weights:
-    """What the plug-in's own parameters hold: router and head always, attention and fp8 as `wanted`."""
+    """What the plug-in's own parameters hold: router and head always, the other layouts as `wanted`."""
     made: Weights = {"lm_head.weight": _head(state_dict, model, join)}
     for index in range(model.layers):
         at = f"layers.{index}"
-        gate = state_dict[f"{at}.mlp.gate.weight"]
-        made[f"{at}.mlp.router_weight"] = gate.t().contiguous().bfloat16()
+        router = state_dict[f"{at}.mlp.gate.weight"].t().contiguous().bfloat16()
+        made[f"{at}.mlp.router_weight"] = router
+        if "router_fp32" in wanted:
+            # whole on every rank, and called a scale because NxD keeps those in fp32
+            made[f"{at}.mlp.router_fp32.scale"] = join([router.float()] * model.ranks)
         for value, form in FORMS.items():
             if value in wanted:
                 made |= form(state_dict, at, model, join, to_bytes)

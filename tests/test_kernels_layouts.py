@@ -93,6 +93,9 @@ def test_each_rank_gets_its_part_of_the_vocabulary_and_the_whole_router() -> Non
     made = laid(state)
     assert torch.equal(made["lm_head.weight"].chunk(2)[1], state["lm_head.weight"][256:].t())
     assert torch.equal(made["layers.0.mlp.router_weight"], state["layers.0.mlp.gate.weight"].t())
+    wide = laid(state, "router_fp32")["layers.0.mlp.router_fp32.scale"]
+    assert wide.dtype == torch.float32
+    assert torch.equal(wide.chunk(2)[1], state["layers.0.mlp.gate.weight"].t().float())
     tied = {name: weight for name, weight in state.items() if name != "lm_head.weight"}
     assert torch.equal(laid(tied)["lm_head.weight"].chunk(2)[0], state["embed_tokens.weight"][:256].t())
 
