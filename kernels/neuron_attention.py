@@ -58,6 +58,19 @@ class KernelAttention(stock.NeuronQwen3MoEAttention):  # type: ignore[misc]
         )
 
     def forward(
+        self, hidden_states: torch.Tensor, *, is_for_context_encoding: bool, **given: Any
+    ) -> tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor], torch.Tensor, torch.Tensor]:
+        """[1, S, H] before the norm to what attention adds, the updated caches, and cos and sin [S, 64]."""
+        values = self.offered(hidden_states, is_for_context_encoding=is_for_context_encoding, **given)
+        phase = "prefill" if is_for_context_encoding else "decode"
+        for kernel in kernels_for(self._choice, "attention", phase, values["hidden"].shape[0]):
+            launch(kernel, values)
+        added = reduce_from_tensor_model_parallel_region(
+            values["added"], process_group=self.tensor_model_parallel_group
+        ).reshape(hidden_states.shape)
+        return added, (values["k_cache"], values["v_cache"]), values["cos"], values["sin"]
+
+    def offered(
         self,
         hidden_states: torch.Tensor,
         attention_mask: torch.Tensor,
@@ -71,8 +84,8 @@ class KernelAttention(stock.NeuronQwen3MoEAttention):  # type: ignore[misc]
         is_for_context_encoding: bool,
         kvcache_buffer: Any = None,
         **__: Any,
-    ) -> tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor], torch.Tensor, torch.Tensor]:
-        """[1, S, H] before the norm to what attention adds, the updated caches, and cos and sin [S, 64].
+    ) -> dict[str, Any]:
+        """What kernels of attention read, by the names of `wiring`.
 
         In decode the bucket is the width of the mask and the new token's row is `position_ids`; a prompt is
         written from row 0 on.
@@ -98,10 +111,4 @@ class KernelAttention(stock.NeuronQwen3MoEAttention):  # type: ignore[misc]
             "position": (torch.zeros_like(first) if is_for_context_encoding else first).to(torch.uint32),
             "bucket": cache_rows(attention_mask.shape[-1]),
         }
-        phase = "prefill" if is_for_context_encoding else "decode"
-        for kernel in kernels_for(self._choice, "attention", phase, rows.shape[0]):
-            launch(kernel, values)
-        added = reduce_from_tensor_model_parallel_region(
-            values["added"], process_group=self.tensor_model_parallel_group
-        ).reshape(hidden_states.shape)
-        return added, (values["k_cache"], values["v_cache"]), cos_cache, sin_cache
+        return values

@@ -55,8 +55,16 @@ class KernelMoe(nn.Module):
 
     def forward(self, hidden_states: torch.Tensor, *_: Any, **__: Any) -> tuple[torch.Tensor]:
         """[1, S, H] before the post-attention norm to the sum over experts and ranks [1, S, H]."""
+        values = self.offered(hidden_states)
+        tokens = values["hidden"].shape[0]
+        for kernel in kernels_for(self._choice, "experts", "prefill" if tokens > 1 else "decode", tokens):
+            launch(kernel, values)
+        reduced = reduce_from_tensor_model_parallel_region(values["added"])
+        return (reduced.reshape(hidden_states.shape),)
+
+    def offered(self, hidden_states: torch.Tensor) -> dict[str, Any]:
+        """What kernels of the experts read, by the names of `wiring`."""
         rows = hidden_states.reshape(-1, hidden_states.shape[-1])
-        tokens = rows.shape[0]
         operations = self.expert_mlps.mlp_op
         values: dict[str, Any] = {
             "hidden": rows,
@@ -68,18 +76,14 @@ class KernelMoe(nn.Module):
             "num_experts": self.experts,
             "block_size": BLOCK,
         }
-        kernels = kernels_for(self._choice, "experts", "prefill" if tokens > 1 else "decode", tokens)
         if self._fp32:
             values["router_fp32"] = self.router_fp32.scale
         if self._fp8:
             values |= {"gate_up_fp8": self.gate_up_fp8.weight, "down_fp8": self.down_fp8.weight}
             values["expert_scales"] = self.expert_scales.scale
-        if tokens == 1:
+        if rows.shape[0] == 1:
             values["slot"] = torch.arange(TOP_K, dtype=torch.int32, device=rows.device)[None]
-        for kernel in kernels:
-            launch(kernel, values)
-        reduced = reduce_from_tensor_model_parallel_region(values["added"])
-        return (reduced.reshape(hidden_states.shape),)
+        return values
 
 
 class Qwen3MoeInferenceConfig(stock.Qwen3MoeInferenceConfig):  # type: ignore[misc]
@@ -97,7 +101,7 @@ class Qwen3MoeInferenceConfig(stock.Qwen3MoeInferenceConfig):  # type: ignore[mi
 
 
 class NeuronQwen3MoeDecoderLayer(stock.NeuronQwen3MoeDecoderLayer):  # type: ignore[misc]
-    """The stock layer, whose two halves run on kernels that apply the norms before them."""
+    """The stock layer, whose two halves run on kernels that apply the norms before them, or on one."""
 
     def __init__(self, config: Qwen3MoeInferenceConfig, layer_idx: int, choice: Mapping[str, str]) -> None:
         super().__init__(config, layer_idx)
@@ -105,6 +109,29 @@ class NeuronQwen3MoeDecoderLayer(stock.NeuronQwen3MoeDecoderLayer):  # type: ign
         self.input_layernorm, self.post_attention_layernorm = norm, post_norm
         self.self_attn: Any = KernelAttention(config, norm, choice)
         self.mlp: Any = KernelMoe(self.mlp, post_norm, config, choice)
+        self._whole = kernels_for(choice, "layer", "decode", 1)
+        self._last = layer_idx == config.num_hidden_layers - 1
+
+    def forward(self, hidden_states: torch.Tensor, **given: Any) -> tuple[Any, ...]:
+        """The stock forward, or one kernel a layer in decode.
+
+        Such a kernel leaves its experts' share to the next layer's, which sums it over the ranks; NxD
+        Inference hands it on as the residual, and the last layer adds it.
+        """
+        if not self._whole or given["is_for_context_encoding"]:
+            outputs: tuple[Any, ...] = super().forward(hidden_states, **given)
+            return outputs
+        values = self.self_attn.offered(hidden_states, **given) | self.mlp.offered(hidden_states)
+        pending = given.get("residual")
+        values["pending"] = torch.zeros_like(values["hidden"]) if pending is None else pending
+        values["ranks"] = get_tensor_model_parallel_size()
+        for kernel in self._whole:
+            launch(kernel, values)
+        hidden, pending = values["hidden"], values["pending"]
+        if self._last:
+            hidden = hidden + reduce_from_tensor_model_parallel_region(pending)
+        caches = (values["k_cache"], values["v_cache"])
+        return hidden.reshape(hidden_states.shape), caches, values["cos"], values["sin"], pending
 
 
 class NeuronQwen3MoeModel(stock.NeuronQwen3MoeModel):  # type: ignore[misc]

@@ -32,8 +32,9 @@ def kernels_for(choice: Mapping[str, str], part: str, phase: str, tokens: int) -
 
 
 def ever_reads(choice: Mapping[str, str], part: str, value: str) -> bool:
-    """Whether a kernel of the part takes a value of this name in any phase, on any number of tokens."""
-    rows = [row for phase in ("prefill", "decode") for row in rows_of(choice, part, phase)]
+    """Whether a kernel of the part or of a whole layer takes a value of this name, in any phase."""
+    places = [(each, phase) for each in (part, "layer") for phase in ("prefill", "decode")]
+    rows = [row for place in places for row in rows_of(choice, *place)]
     return any(reads(kernels, value) for _, kernels in rows)
 
 

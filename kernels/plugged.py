@@ -18,8 +18,12 @@ PARTS: Mapping[str, frozenset[str]] = {
         {"post_norm", "router", "group_tokens", "experts_prefill", "experts_decode", "aggregate"}
     ),
     "head": frozenset({"final_norm", "lm_head"}),
+    "layer": frozenset(),
 }
-"""What NxD Inference runs one after the other, and the slots of each; between, it adds to the residual."""
+"""What NxD Inference runs one after the other, and the slots of each; between, it adds to the residual.
+
+A "layer" has what covers attention and experts at once; neither then has kernels of its own.
+"""
 PHASES = ("prefill", "decode")
 MAX_TOKENS = 640
 """The longest prompt, and the longest cache: scores of a longer row do not fit two PSUM banks."""
@@ -30,7 +34,7 @@ Rows = tuple[tuple[int, tuple[Variant, ...]], ...]
 def rows_of(choice: Mapping[str, str], part: str, phase: str) -> Rows:
     """The kernels of a part in a phase, in order, with the most tokens each row of them runs on.
 
-    Raises `UnknownVariant` for a kernel that spans two parts: NxD Inference adds to the residual between.
+    Raises `UnknownVariant` for a kernel of a layer and the head: NxD Inference runs them apart.
     """
     if phase == "decode":
         return ((1, _kernels(choice, part, phase, 1)),)
@@ -46,7 +50,7 @@ def rows_of(choice: Mapping[str, str], part: str, phase: str) -> Rows:
 
 def plugs(kernel: Variant, sequences: int = 1) -> bool:
     """Whether the plug-in runs a kernel inside NxD Inference: of one sequence, and inside one part."""
-    return sequences == 1 and len(_parts(kernel)) == 1
+    return sequences == 1 and _part(kernel) is not None
 
 
 def plugged_slots(choice: Mapping[str, str]) -> dict[str, str]:
@@ -62,19 +66,19 @@ def plugged_slots(choice: Mapping[str, str]) -> dict[str, str]:
     return {s: name for s, name in choice.items() if all((s, phase) in run for phase in phases_of(s))}
 
 
-def _parts(kernel: Variant) -> list[str]:
-    return [name for name, slots in PARTS.items() if slots.intersection(kernel.covers)]
+def _part(kernel: Variant) -> str | None:
+    parts = [name for name, slots in PARTS.items() if slots.intersection(kernel.covers)]
+    if parts == ["attention", "experts"]:
+        return "layer"
+    return parts[0] if len(parts) == 1 else None
 
 
 def _kernels(choice: Mapping[str, str], part: str, phase: str, tokens: int) -> tuple[Variant, ...]:
-    found = []
-    for kernel in resolve(choice, phase, tokens):
-        parts = _parts(kernel)
-        if len(parts) > 1:
+    kernels = resolve(choice, phase, tokens)
+    for kernel in kernels:
+        if _part(kernel) is None:
             raise UnknownVariant(
-                f"{kernel.slot}={kernel.name} spans {' and '.join(parts)}, which NxD Inference runs apart",
-                "choose attention_decode=block and experts_decode=block there",
+                f"{kernel.slot}={kernel.name} spans a layer and the head, which NxD Inference runs apart",
+                "choose one of a layer there",
             )
-        if part in parts:
-            found.append(kernel)
-    return tuple(found)
+    return tuple(kernel for kernel in kernels if _part(kernel) == part)

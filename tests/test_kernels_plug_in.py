@@ -165,26 +165,32 @@ def test_every_head_of_one_sequence_runs_in_both_phases() -> None:
         assert head.phases == ("prefill", "decode") or head.name == "batched"
 
 
-def test_a_kernel_of_a_whole_layer_is_refused_for_nxd_inference() -> None:
-    with pytest.raises(UnknownVariant, match="attention_decode=layer spans attention and experts"):
-        rows_of(kernel_choice("tuned,attention_decode=layer"), "experts", "decode")
-    assert not plugs(variant("attention_decode", "layer"))
+def test_a_kernel_of_a_whole_layer_takes_the_place_of_both_halves_in_decode() -> None:
+    choice = kernel_choice("tuned,attention_decode=layer")
+    ran = {
+        part: [k.name for _, kernels in rows_of(choice, part, "decode") for k in kernels] for part in PARTS
+    }
+    assert ran == {"attention": [], "experts": [], "head": ["tiles"], "layer": ["layer"]}
+    assert not any(kernels for _, kernels in rows_of(choice, "layer", "prefill"))
+
+
+def test_a_kernel_of_a_layer_and_the_head_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    both = replace(variant("lm_head", "tiles"), name="far", covers=("aggregate", "final_norm", "lm_head"))
+    assert not plugs(both)
+    monkeypatch.setattr("kernels.plugged.resolve", lambda *_: (both,))
+    with pytest.raises(UnknownVariant, match="lm_head=far spans a layer and the head"):
+        rows_of(kernel_choice("tuned"), "head", "decode")
 
 
 def test_a_plan_counts_as_nki_only_what_the_plug_in_runs() -> None:
-    def planned(kernels: str, batch: int = 1) -> dict[str, set[bool]]:
+    def planned(kernels: str, batch: int = 1) -> set[bool]:
         rows = qwen.plan(
             prompt_tokens=14, seq_len=640, batch=batch, kernels=kernel_choice(kernels), target="trn3"
         )
-        found: dict[str, set[bool]] = {"kernels": set(), "layer": set()}
-        for row in rows:
-            if row.module is not None:
-                found["layer" if row.variant == "layer" else "kernels"].add(row.nki)
-        return found
+        return {row.nki for row in rows if row.module is not None}
 
-    assert planned("tuned") == {"kernels": {True}, "layer": set()}
-    assert planned("tuned,attention_decode=layer") == {"kernels": {True}, "layer": {False}}
-    assert planned("tuned", batch=4)["kernels"] == {False}
+    assert planned("tuned") == planned("tuned,attention_decode=layer") == {True}
+    assert planned("tuned", batch=4) == {False}
 
 
 def checkpoint() -> dict[str, torch.Tensor]:

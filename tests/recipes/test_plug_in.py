@@ -105,10 +105,11 @@ def test_a_head_tied_to_the_embedding_and_boundary_markers_and_fused_qkv_run() -
     generated("--steps", 3, *(part for change in changes for part in ("--change", change)))
 
 
-def test_a_kernel_across_both_halves_of_a_layer_is_refused_by_name() -> None:
-    result = run("plug_in_generates.py", clones(*NXD), "--kernels", "tuned,attention_decode=layer")
-    assert result.returncode == 1
-    assert "attention_decode=layer spans attention and experts" in result.stderr
+def test_a_whole_layer_runs_as_one_kernel_in_decode() -> None:
+    printed = generated("--kernels", "tuned,attention_decode=layer", "--steps", 6)
+    assert "greedy tokens equal: 7 of 7" in printed
+    assert "'attention_decode=layer': 12" in printed
+    assert "experts_decode" not in printed
 
 
 def test_what_the_kernels_do_not_run_is_refused_and_other_checkpoints_are_taken() -> None:
