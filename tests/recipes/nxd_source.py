@@ -6,6 +6,7 @@ nkilib, and object storage clients), and models of NxD Inference other than this
 
 from __future__ import annotations
 
+import ast
 import enum
 import importlib
 import importlib.abc
@@ -101,6 +102,16 @@ def stand_in(clones: list[Path]) -> None:
     for name in ("SampleDecoderOnlyOutput", "SampleEncoderDecoderOutput"):
         if not hasattr(transformers.generation, name):
             setattr(transformers.generation, name, transformers.generation.GenerateDecoderOnlyOutput)
+    literal_constants(clones[1] / "src/neuronx_distributed_inference/utils/constants.py")
+
+
+def literal_constants(source: Path) -> None:
+    """Texts and numbers of NxD Inference's list of models, whose stand-in has nothing."""
+    constants = importlib.import_module("neuronx_distributed_inference.utils.constants")
+    for node in ast.parse(source.read_text()).body:
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
+            for target in node.targets:
+                setattr(constants, ast.unparse(target), node.value.value)
 
 
 def without_markers() -> None:

@@ -18,6 +18,7 @@ import json
 import os
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import executed
@@ -87,7 +88,8 @@ def validate_and_count() -> None:
 
     class HloModuleProto:
         def ParseFromString(self, data: bytes) -> None:  # noqa: N802 (protobuf's name)
-            self.computations = json.loads(data)["computations"]
+            found = json.loads(data, object_hook=lambda fields: SimpleNamespace(**fields))
+            self.computations = found.computations
 
     validation.logit_validation = logit_validation
     messages.HloModuleProto = HloModuleProto

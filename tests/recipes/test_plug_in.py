@@ -13,7 +13,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 NXD = ("neuronx-distributed", "neuronx-distributed-inference")
-PROMPTS = ("w3 w4 w5 w6 w7 w8 w9 w10 w11 w12 w13 w14 w15", "w400 w41 w7 w7 w301 w200 w11 w80 w90 w100")
+PROMPTS = (
+    "w3 w4 w5 w6 w7 w8 w9 w10 w11 w12 w13 w14 w15",
+    "w400 w41 w7 w7 w301 w200 w11 w80 w90 w100 w5 w6 w33",
+)
 
 
 def clones(*names: str) -> Path:
