@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from kernels.arguments import arguments
-from kernels.checks import Case, cases, judge
-from kernels.registry import PRESETS, VARIANTS, Variant, kernel_choice
+from kernels.checks import RTOL_BF16, Case, cases, error_of, judge
+from kernels.checks import SMALL as SMALL_SHAPES
+from kernels.references import reference
+from kernels.registry import PRESETS, VARIANTS, Variant, kernel_choice, variant
 from kernels.shapes import RANK, Situation
 from kernels.small_model import check_small_model
 from simulator.api import KernelRef, Simulation, simulate
@@ -127,15 +129,42 @@ def test_attentions_weights_arrive_in_long_runs() -> None:
     assert min(t.descriptor_bytes for t in large) >= 2048
 
 
-@pytest.mark.parametrize("sequences", [4, 16])
-def test_an_expert_of_a_batch_leaves_hbm_once_and_one_nobody_chose_never(sequences: int) -> None:
+@pytest.mark.parametrize(("name", "sequences"), [("batched", 4), ("batched", 16), ("block_batch", 4)])
+def test_an_expert_of_a_batch_leaves_hbm_once_and_one_nobody_chose_never(name: str, sequences: int) -> None:
     at = Situation(sequences, sequences, 640, 400, sequences)
-    simulation = timed("experts_decode", "batched", at)
+    simulation = timed("experts_decode", name, at)
     moved = [t for t in dynamic_transfers(simulation) if t.bytes > 0]
     (kernel,) = [v for v in VARIANTS if (v.slot, v.name) == ("experts_decode", "batched")]
     chosen = len(np.unique(arguments(kernel, RANK, at, 1)["ids"]))
     assert chosen < 8 * sequences
     assert sum(t.bytes for t in moved) == chosen * 3 * 2048 * 192 * 2
+
+
+FOUR = Situation(4, 4, 640, 400, 4)
+
+
+def test_a_batchs_attention_block_takes_less_time_than_the_launches_it_replaces() -> None:
+    apart = (("qkv", "fused"), ("kv_update", "batched"), ("attention_decode", "batched"), ("o_proj", "rows"))
+    together = timed("attention_decode", "block_batch", FOUR).list_scheduled.duration_ns
+    assert together < 0.7 * sum(timed(*each, FOUR).list_scheduled.duration_ns for each in apart)
+
+
+def test_variants_of_a_slot_route_tokens_to_the_same_experts() -> None:
+    given = arguments(variant("experts_decode", "batched"), RANK, FOUR, 1)["ids"]
+    makes = arguments(variant("experts_decode", "block_batch"), RANK, FOUR, 1)
+    chosen = reference("norm_router", makes | {"weight": makes["router_weight"]})[1]
+    # rounding the made weights to bf16 may swap two that almost tie
+    assert len(set(np.unique(chosen)) ^ set(np.unique(given))) <= 2
+
+
+@pytest.mark.parametrize("tokens", [32, 96, 384])
+def test_online_softmax_takes_any_bucket_the_plug_in_may_ask_for(tokens: int) -> None:
+    at = Situation(tokens, tokens, tokens, tokens - 1)
+    for block in (128, 512):
+        made = arguments(variant("attention_prefill", "online"), SMALL_SHAPES, at, 3) | {"block": block}
+        (got,) = run("attention_prefill_online", "kernels.attention_online", made)
+        (want,) = reference("attention_prefill_online", made)
+        assert error_of(got, want) < RTOL_BF16
 
 
 def test_a_short_prompt_skips_the_experts_no_token_chose() -> None:
