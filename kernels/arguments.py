@@ -148,15 +148,23 @@ def _attention_block_args(shapes: Shapes, at: Situation, seed: int) -> Arguments
     }
 
 
+MARGIN = 0.5
+"""Between the logits of chosen experts and of others: more than a bf16 norm can mistake."""
+
+
 def _router_weight(shapes: Shapes, at: Situation, seed: int, normed: Array) -> Array:
-    """A router weight for which tokens choose the experts `routing` gives them, but for roundings.
+    """A router weight for which tokens choose the experts `routing` gives them.
 
     So every variant of a slot runs the same experts, whether it is given ids or makes them itself. Random
-    weights, and to them the smallest change that turns the logits of these tokens into those of `routing`.
+    weights, and to them the smallest change that turns the logits of these tokens into those of `routing`,
+    the eight best `MARGIN` higher.
     """
     weight = normal(seed, "router", (shapes.hidden, shapes.experts), 2.0 * shapes.hidden**-0.5)
     wide = weight.astype(np.float32)
-    missing = routing_logits(shapes, at.tokens, at.real, seed) - normed @ wide
+    wanted = routing_logits(shapes, at.tokens, at.real, seed)
+    chosen = routing(shapes, at.tokens, at.real, seed)[0].astype(np.int64)
+    np.put_along_axis(wanted, chosen, np.take_along_axis(wanted, chosen, axis=1) + MARGIN, axis=1)
+    missing = wanted - normed @ wide
     found: Array = wide + normed.T @ np.linalg.solve(normed @ normed.T, missing)
     return found.astype(BF16)
 

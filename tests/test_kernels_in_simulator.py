@@ -153,8 +153,7 @@ def test_variants_of_a_slot_route_tokens_to_the_same_experts() -> None:
     given = arguments(variant("experts_decode", "batched"), RANK, FOUR, 1)["ids"]
     makes = arguments(variant("experts_decode", "block_batch"), RANK, FOUR, 1)
     chosen = reference("norm_router", makes | {"weight": makes["router_weight"]})[1]
-    # rounding the made weights to bf16 may swap two that almost tie
-    assert len(set(np.unique(chosen)) ^ set(np.unique(given))) <= 2
+    assert np.array_equal(np.sort(chosen, axis=1), np.sort(given, axis=1))
 
 
 @pytest.mark.parametrize("tokens", [32, 96, 384])
