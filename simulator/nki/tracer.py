@@ -251,7 +251,7 @@ def operation_on(
 ) -> Operation:
     """The operation of a call on its destinations, then what it reads; attributes come in one order."""
     forms = [t.layout for t in operands]
-    key = (call, engine, elements, macs, *forms, *attributes.values())
+    key = (call, engine, elements, macs, *forms, *attributes.values(), *map(type, attributes.values()))
     return KNOWN.get(key) or learn(
         key,
         Operation(
