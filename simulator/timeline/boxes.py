@@ -1,154 +1,152 @@
-"""Which regions of memory overlap: every distinct region of a core becomes a numbered box, once.
-
-Tensors with an author's address share one space per memory, so that reuse of an address is seen; the
-others are their own space.
+"""Which boxes of memory overlap. Tensors with an author's address share one space per memory, so that reuse
+of an address is seen; the others are their own space.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
-from itertools import chain, count
+from typing import NamedTuple
 
 import numpy as np
 
-from simulator.timeline.compiled import entry
-from simulator.timeline.lists import Array, Lists, buffers, from_flat, grouped
-from simulator.timeline.state import ENGINE, LANES, MEMORIES
-from simulator.trace import Instruction, Region, Tensor
-
-TRANSFER_LANE = LANES
-"""What all transfers run on, as far as dependencies are concerned: they complete in no order."""
+from simulator.timeline.compiled import entry, part
+from simulator.timeline.lists import Array, Lists, buffers
+from simulator.timeline.program import Tensors, Uses
+from simulator.timeline.state import MEMORIES
 
 
-@dataclass(slots=True)
-class Tensors:
-    """A trace's tensors as columns. `memory` is by `MEMORIES`; `row` and `byte` are an author's address, 0
-    where `placed` says that there is none.
+class Overlaps(NamedTuple):
+    """By box, the boxes that share bytes with it, itself first, and `covers`, those of them inside it.
+
+    For memory the core never writes there are none: nothing can wait for it.
     """
 
-    memory: Array
-    bytes_per_row: Array
-    placed: Array
-    row: Array
-    byte: Array
-
-
-@dataclass(slots=True)
-class Boxes:
-    """The distinct regions a core touches, numbered in the order of first use.
-
-    `reads` and `writes` are lists of box numbers by instruction; `regions[b]` is a `Region` as five numbers.
-    `lane[i]` is the engine instruction i runs on, or `TRANSFER_LANE`. `overlaps` are, by box, the boxes that
-    share bytes with it, itself first; `covers` those of them inside it. For memory this core never writes
-    there are none: nothing can wait for it.
-    """
-
-    reads: Lists
-    writes: Lists
-    lane: Array
-    regions: Array
     overlaps: Lists
     covers: Lists
 
 
-def columns(tensors: Sequence[Tensor]) -> Tensors:
-    """The tensors of a trace as columns."""
-    addresses = [tensor.address or (0, 0) for tensor in tensors]
-    return Tensors(
-        memory=np.array([MEMORIES[tensor.memory] for tensor in tensors], dtype=np.int64),
-        bytes_per_row=np.array([tensor.bytes_per_row for tensor in tensors], dtype=np.int64),
-        placed=np.array([tensor.address is not None for tensor in tensors], dtype=np.bool_),
-        row=np.array([row for row, _ in addresses], dtype=np.int64),
-        byte=np.array([byte for _, byte in addresses], dtype=np.int64),
-    )
-
-
-def find_boxes(instructions: Sequence[Instruction], tensors: Tensors) -> Boxes:
-    """Number the regions of one core's instructions and find out which overlap."""
-    numbers: defaultdict[Region, int] = defaultdict(count().__next__)
-    uses = [regions for i in instructions for regions in (i.reads, i.writes)]
-    flat = list(map(numbers.__getitem__, chain.from_iterable(uses)))
-    both = from_flat(map(len, uses), flat)
-    lengths = np.diff(both.first)
-    read = np.repeat(np.arange(len(uses)) % 2 == 0, lengths)
-    reads, writes = (
-        Lists(np.concatenate(([0], np.cumsum(lengths[way::2]))), both.items[read == (way == 0)])
-        for way in (0, 1)
-    )
-    lane = [ENGINE[i.operation.engine] if i.transfer is None else TRANSFER_LANE for i in instructions]
-    cells = np.fromiter(chain.from_iterable(numbers), dtype=np.int64, count=5 * len(numbers))
-    regions = cells.reshape(-1, 5)
-    overlaps, covers = _overlaps(regions, writes.items, tensors)
-    return Boxes(reads, writes, np.array(lane, dtype=np.int64), regions, overlaps, covers)
-
-
-def _overlaps(regions: Array, written: Array, tensors: Tensors) -> tuple[Lists, Lists]:
+def find_overlaps(uses: Uses, tensors: Tensors) -> Overlaps:
     """Overlapping and covered boxes, by sweeping each space over the axis that tells its boxes apart best."""
-    tensor = regions[:, 0]
-    spaces = len(tensors.memory) + len(MEMORIES)
-    shared = len(tensors.memory) + tensors.memory[tensor]
-    space = np.where(tensors.placed[tensor], shared, tensor)
-    is_written = np.zeros(spaces, dtype=np.bool_)
-    is_written[space[written]] = True
-    rows = regions[:, 1:3] + tensors.row[tensor, None]
-    bytes_ = regions[:, 3:5] + tensors.byte[tensor, None]
-    by_rows = (_distinct(space, rows[:, 0], spaces) > _distinct(space, bytes_[:, 0], spaces))[space, None]
-    along, across = np.where(by_rows, rows, bytes_), np.where(by_rows, bytes_, rows)
-    order = np.lexsort((along[:, 0], space))
-    order = order[is_written[space[order]]]
-    along, across = along[order], across[order]
+    count = len(uses.regions)
+    spaces = (len(uses.base) - 1) * (len(tensors.memory) + len(MEMORIES))
+    space, chosen = np.empty(count, dtype=np.int64), np.empty(count, dtype=np.int64)
+    spans = np.empty((count, 4), dtype=np.int64)
+    chosen = chosen[: spread(uses, tensors, np.zeros((spaces, 7)), space, spans, chosen)]
+    order = chosen[np.lexsort((spans[chosen, 0], space[chosen]))]
     alive = np.empty(len(order), dtype=np.int64)
-    a, b = buffers(len(order), partial(pairs, space[order], along, across, alive))
-    first, second = np.concatenate((a, b)), np.concatenate((b, a))
-    inside = _contains(along, first, second) & _contains(across, first, second)
+    first, second = buffers(2 * len(order), partial(pairs, order, space, spans, alive))
     overlaps, covers = (
-        grouped(
-            np.concatenate((order, order[first[chosen]])),
-            np.concatenate((order, order[second[chosen]])),
-            len(regions),
-        )
-        for chosen in (slice(None), inside)
+        Lists(np.zeros(count + 1, dtype=np.int64), np.empty(len(order) + 2 * len(first), dtype=np.int64))
+        for _ in range(2)
     )
-    return overlaps, covers
-
-
-def _distinct(space: Array, values: Array, spaces: int) -> Array:
-    """How many distinct values there are in each space."""
-    order = np.lexsort((values, space))
-    space, values = space[order], values[order]
-    new = np.ones(len(order), dtype=np.bool_)
-    new[1:] = (space[1:] != space[:-1]) | (values[1:] != values[:-1])
-    return np.bincount(space[new], minlength=spaces)
-
-
-def _contains(spans: Array, first: Array, second: Array) -> Array:
-    inside: Array = (spans[first, 0] <= spans[second, 0]) & (spans[first, 1] >= spans[second, 1])
-    return inside
+    join(order, first, second, spans, overlaps, covers)
+    return Overlaps(overlaps, covers)
 
 
 @entry
-def pairs(space: Array, along: Array, across: Array, alive: Array, first: Array, second: Array) -> int:
+def spread(uses: Uses, tensors: Tensors, extents: Array, space: Array, spans: Array, chosen: Array) -> int:
+    """Put every box into its space, and those whose space is written into `chosen`; returns how many.
+
+    `spans[b]` is the box along the axis to sweep over, then across it. `extents` is to work in: by space,
+    least start, greatest end and sum of lengths of rows, then of bytes, and whether it is written.
+    """
+    count = len(tensors.memory)
+    for core in range(len(uses.base) - 1):
+        for b in range(uses.boxes[core], uses.boxes[core + 1]):
+            tensor = uses.regions[b, 0]
+            own = count + tensors.memory[tensor] if tensors.placed[tensor] else tensor
+            space[b] = core * (count + 3) + own
+            for k in range(4):
+                spans[b, k] = uses.regions[b, k + 1] + (tensors.row if k < 2 else tensors.byte)[tensor]
+            _extend(extents[space[b]], spans[b])
+    for b in uses.writes.items:
+        extents[space[b], 6] = 1.0
+    found = 0
+    for b in range(len(space)):
+        extent = extents[space[b]]
+        if extent[6] > 0.0:
+            chosen[found] = b
+            found += 1
+            if extent[5] * (extent[1] - extent[0]) < extent[2] * (extent[4] - extent[3]):
+                spans[b, 0], spans[b, 2] = spans[b, 2], spans[b, 0]
+                spans[b, 1], spans[b, 3] = spans[b, 3], spans[b, 1]
+    return found
+
+
+@part
+def _extend(extent: Array, span: Array) -> None:
+    """Let a space reach over one more box. Boxes overlap the less along an axis, the less of it they fill."""
+    new = extent[1] == 0.0 and extent[4] == 0.0
+    for k in (0, 1):
+        start, end = float(span[2 * k]), float(span[2 * k + 1])
+        extent[3 * k] = start if new else min(extent[3 * k], start)
+        extent[3 * k + 1] = end if new else max(extent[3 * k + 1], end)
+        extent[3 * k + 2] += end - start
+
+
+@entry
+def pairs(order: Array, space: Array, spans: Array, alive: Array, first: Array, second: Array) -> int:
     """Put every two boxes that overlap into `first` and `second` while there is room; returns how many pairs.
 
-    Box k spans `along[k]` by `across[k]`; boxes are sorted by space and `along[:, 0]`. `alive` is to work in.
+    `order` lists boxes by space and start along the axis. `alive` is to work in.
     """
     found = living = 0
-    for b in range(len(space)):
+    for b in order:
         kept = 0
         for k in range(living):
             a = alive[k]
-            if space[a] != space[b] or along[a, 1] <= along[b, 0]:
+            if space[a] != space[b] or spans[a, 1] <= spans[b, 0]:
                 continue
             alive[kept] = a
             kept += 1
-            meet = across[a, 0] < across[b, 1] and across[b, 0] < across[a, 1]
-            if meet and along[a, 0] < along[b, 1]:
+            meet = spans[a, 2] < spans[b, 3] and spans[b, 2] < spans[a, 3]
+            if meet and spans[a, 0] < spans[b, 1]:
                 if found < len(first):
                     first[found], second[found] = a, b
                 found += 1
         alive[kept] = b
         living = kept + 1
     return found
+
+
+@entry
+def join(order: Array, first: Array, second: Array, spans: Array, overlaps: Lists, covers: Lists) -> None:
+    """From pairs of boxes to lists by box."""
+    for b in order:
+        overlaps.first[b] += 1
+        covers.first[b] += 1
+    for k in range(len(first)):
+        a, b = first[k], second[k]
+        overlaps.first[a] += 1
+        overlaps.first[b] += 1
+        covers.first[a] += _inside(spans, b, a)
+        covers.first[b] += _inside(spans, a, b)
+    for lists in (overlaps, covers):
+        for b in range(1, len(lists.first)):
+            lists.first[b] += lists.first[b - 1]
+    for k in range(len(first)):
+        a, b = first[k], second[k]
+        _put(overlaps, a, b)
+        _put(overlaps, b, a)
+        if _inside(spans, b, a):
+            _put(covers, a, b)
+        if _inside(spans, a, b):
+            _put(covers, b, a)
+    for b in order:
+        _put(overlaps, b, b)
+        _put(covers, b, b)
+
+
+@part
+def _inside(spans: Array, inner: int, outer: int) -> bool:
+    for k in (0, 2):
+        if spans[inner, k] < spans[outer, k] or spans[outer, k + 1] < spans[inner, k + 1]:
+            return False
+    return True
+
+
+@part
+def _put(lists: Lists, owner: int, item: int) -> None:
+    """Put an item before those its owner has; `first` is where they begin."""
+    lists.first[owner] -= 1
+    lists.items[lists.first[owner]] = item

@@ -7,165 +7,222 @@ it replaces. So prefetch reaches as far as memory does, in either scheduling ord
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from simulator.machine.facts import OnChip
-from simulator.timeline.boxes import TRANSFER_LANE, Boxes, Tensors
-from simulator.timeline.compiled import entry
-from simulator.timeline.lists import Array, Lists, grouped
+from simulator.timeline.compiled import entry, part
+from simulator.timeline.lists import Array
+from simulator.timeline.program import TRANSFER_LANE, Tensors, Uses
 from simulator.timeline.state import MEMORIES
 
-_NAMED_UNITS = 64
-"""Up to how many units of memory it is known which ones a tensor got."""
+_SBUF, _PSUM = MEMORIES["sbuf"], MEMORIES["psum"]
 
 
-@dataclass(slots=True)
-class Placement:
-    """Outcome for one core. `waits`, by tensor, are instructions whose completion frees what it reuses.
+class Placement(NamedTuple):
+    """Where tensors went. A core's tensors follow the previous core's, as many as the trace has.
 
-    `banks`, by tensor, are the PSUM banks of a PSUM tensor. Peaks are of the program's live sets.
+    Tensor t reuses the memory of `gone[reuses[t, 0]:reuses[t, 1]]`, whose last users by lane are `users[t]`,
+    -1 for none. Where no author chose them it got `banks[t]` PSUM banks, which are `units[t]`. `peaks` are of
+    each core's live sets: bytes per partition of SBUF, then of PSUM.
     """
 
-    waits: Lists
-    banks: Lists
-    sbuf_peak_bytes: int = 0
-    psum_peak_banks: int = 0
+    reuses: Array
+    gone: Array
+    users: Array
+    banks: Array
+    units: Array
+    peaks: Array
 
 
-@dataclass(slots=True)
-class _Lives:
-    """On-chip tensors in order of first use: `first[k]`, `last[k]` and the last user per lane, `users[k]`."""
+class Lives(NamedTuple):
+    """When on-chip tensors live: from `first[t]` to `last[t]`. `births` and `deaths` list a core's, by time;
+    The others are to work in.
+    """
 
-    tensor: Array
     first: Array
     last: Array
-    users: Array
+    births: Array
+    deaths: Array
+    new: Array
+    stock: Array
+    head: Array
+    behind: Array
 
 
-def anywhere(tensors: Tensors) -> Placement:
-    """The placement of tensors in memory that never runs out."""
-    nothing = Lists(np.zeros(len(tensors.memory) + 1, dtype=np.int64), np.empty(0, dtype=np.int64))
-    return Placement(nothing, nothing)
+class Memory(NamedTuple):
+    """Sizes of what is handed out: bytes of SBUF per partition, PSUM banks, bytes of a bank."""
+
+    sbuf: int
+    banks: int
+    bank: int
 
 
-def place(boxes: Boxes, tensors: Tensors, onchip: OnChip) -> Placement:
-    """Place one core's on-chip tensors; see the module's text."""
-    bank, banks = int(onchip.psum_bank_bytes), int(onchip.psum_banks)
-    first, users = _uses(boxes, len(tensors.memory))
-    sbuf, psum = (_lives(first, users, tensors, memory) for memory in ("sbuf", "psum"))
-    sizes, needs = tensors.bytes_per_row[sbuf.tensor], -(-tensors.bytes_per_row[psum.tensor] // bank)
-    freed, _ = _rotated(sbuf, sizes, tensors, int(onchip.sbuf_partition_bytes))
-    freed_banks, owned = _rotated(psum, needs, tensors, banks)
-    count = len(tensors.memory)
+def anywhere(cores: int, tensors: int, banks: int = 0) -> Placement:
+    """The placement of tensors in memory that never runs out; room for `banks` units each."""
+    every = cores * tensors
     return Placement(
-        waits=grouped(*_joined(freed, freed_banks), count),
-        banks=grouped(*_joined(owned, _addressed_banks(psum.tensor, tensors, bank)), count),
-        sbuf_peak_bytes=_peak(sbuf, sizes) * int(onchip.partitions),
-        psum_peak_banks=min(banks, -(-_peak(psum, tensors.bytes_per_row[psum.tensor]) // bank)),
+        reuses=np.zeros((every, 2), dtype=np.int64),
+        gone=np.empty(every, dtype=np.int64),
+        users=np.full((every, TRANSFER_LANE + 1), -1, dtype=np.int64),
+        banks=np.zeros(every, dtype=np.int64),
+        units=np.empty((every, banks), dtype=np.int64),
+        peaks=np.zeros((cores, 2), dtype=np.int64),
     )
 
 
-def _joined(*found: tuple[Array, Array]) -> tuple[Array, Array]:
-    owners, items = zip(*found, strict=True)
-    return np.concatenate(owners), np.concatenate(items)
-
-
-def _uses(boxes: Boxes, tensors: int) -> tuple[Array, Array]:
-    """The first user of each tensor, and its last by lane, [tensors, lanes]; -1 where there is none."""
-    number = np.arange(len(boxes.lane))
-    uses = (boxes.reads, boxes.writes)
-    index = np.concatenate([np.repeat(number, np.diff(each.first)) for each in uses])
-    tensor = boxes.regions[np.concatenate([each.items for each in uses]), 0]
-    first = np.full(tensors, len(number))
-    np.minimum.at(first, tensor, index)
-    last = np.full(tensors * (TRANSFER_LANE + 1), -1)
-    np.maximum.at(last, tensor * (TRANSFER_LANE + 1) + boxes.lane[index], index)
-    return first, last.reshape(tensors, TRANSFER_LANE + 1)
-
-
-def _lives(first: Array, users: Array, tensors: Tensors, memory: str) -> _Lives:
-    last = users.max(axis=1, initial=-1)
-    used = np.flatnonzero((tensors.memory == MEMORIES[memory]) & (last >= 0))
-    found = used[np.argsort(first[used], kind="stable")]
-    return _Lives(found, first[found], last[found], users[found])
-
-
-def _peak(lives: _Lives, sizes: Array) -> int:
-    """The largest sum of sizes live at once."""
-    times = np.concatenate((lives.last + 1, lives.first))
-    changes = np.concatenate((-sizes, sizes))
-    return int(changes[np.argsort(times, kind="stable")].cumsum().max(initial=0))
-
-
-def _rotated(
-    lives: _Lives, needs: Array, tensors: Tensors, size: int
-) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
-    """Pairs of a tensor and what it waits for, and of a tensor and a unit it got where they are few."""
-    free = ~tensors.placed[lives.tensor]
-    tensor, last = lives.tensor[free], lives.last[free]
-    dying = np.argsort(last, kind="stable")
-    needs = np.minimum(needs[free], size)
-    owned = np.zeros(len(tensor) + 1, dtype=np.int64)
-    if size <= _NAMED_UNITS:
-        np.cumsum(needs, out=owned[1:])
-    units = np.empty(owned[-1], dtype=np.int64)
-    stock = np.concatenate((np.arange(size if owned[-1] else 0), units))
-    replaced = np.empty(len(tensor) + 1, dtype=np.int64)
-    rotate(lives.first[free], last, dying, needs, size, tensor, owned, units, stock, replaced)
-    users = lives.users[free][dying]
-    gone = np.repeat(np.arange(len(tensor)), np.diff(replaced))
-    waits = (np.repeat(tensor[gone], users.shape[1]), users[: len(gone)].ravel())
-    needed = waits[1] >= 0
-    return (waits[0][needed], waits[1][needed]), (np.repeat(tensor, np.diff(owned)), units)
+def place(uses: Uses, tensors: Tensors, onchip: OnChip) -> Placement:
+    """Place every core's on-chip tensors; see the module's text."""
+    count, cores = len(tensors.memory), len(uses.base) - 1
+    memory = Memory(int(onchip.sbuf_partition_bytes), int(onchip.psum_banks), int(onchip.psum_bank_bytes))
+    made = anywhere(cores, count, memory.banks)
+    births, deaths, new = np.empty((3, count), dtype=np.int64)
+    first, last, behind = np.full((3, cores * count), -1, dtype=np.int64)
+    stock, head = np.empty((count + 1) * memory.banks, np.int64), np.full(len(uses.lane), -1)
+    hand_out(uses, tensors, memory, Lives(first, last, births, deaths, new, stock, head, behind), made)
+    return made
 
 
 @entry
-def rotate(
-    first: Array,
-    last: Array,
-    dying: Array,
-    needs: Array,
-    size: int,
-    tensor: Array,
-    owned: Array,
-    units: Array,
-    stock: Array,
-    replaced: Array,
-) -> None:
-    """Hand out `size` units of memory in program order.
+def hand_out(uses: Uses, tensors: Tensors, memory: Memory, lives: Lives, made: Placement) -> None:
+    """Hand out the memories of every core in program order."""
+    gone = 0
+    for core in range(len(uses.base) - 1):
+        count = _live(uses, tensors, lives, made.users, core)
+        made.peaks[core, 0] = _peak(tensors, lives, _SBUF, count)
+        made.peaks[core, 1] = _peak(tensors, lives, _PSUM, count)
+        gone = _rotate(tensors, lives, made, _SBUF, count, memory.sbuf, 1, gone)
+        gone = _rotate(tensors, lives, made, _PSUM, count, memory.banks, memory.bank, gone)
 
-    Tensor k is used from `first[k]` to `last[k]` and needs `needs[k]` units; `dying` is their order of death.
-    It replaces tensors `dying[replaced[k]:replaced[k + 1]]`, and gets `units[owned[k]:owned[k + 1]]` of the
-    `stock`, where units have names.
+
+@part
+def _live(uses: Uses, tensors: Tensors, lives: Lives, users: Array, core: int) -> int:
+    """List births and deaths of a core's tensors, and their last users; returns how many there are.
+
+    Those born at once are in the order of their numbers, those that die at once in the order of birth.
     """
-    left = put = size
-    took = dead = 0
-    for k in range(len(first)):
-        replaced[k] = dead
-        while left < needs[k] and dead < len(first) and last[dying[dead]] < first[k]:
-            gone = dying[dead]
+    count, used = len(tensors.memory), 0
+    for i in range(uses.base[core], uses.base[core + 1]):
+        for each in (uses.reads, uses.writes):
+            for at in range(each.first[i], each.first[i + 1]):
+                t = core * count + uses.regions[each.items[at], 0]
+                if lives.first[t] < 0:
+                    lives.first[t] = i
+                lives.last[t] = i
+                users[t, uses.lane[i]] = i
+    for t in range(core * count, (core + 1) * count):
+        kind = tensors.memory[t - core * count]
+        if lives.first[t] >= 0 and kind in (_SBUF, _PSUM):
+            lives.new[used] = t
+            used += 1
+    start, end = uses.base[core], uses.base[core + 1]
+    _sort(lives, lives.new, used, lives.first, start, end, lives.births)
+    _sort(lives, lives.births, used, lives.last, start, end, lives.deaths)
+    return used
+
+
+@part
+def _sort(lives: Lives, items: Array, count: int, time: Array, start: int, end: int, out: Array) -> None:
+    """Items by their times, which are from `start` to `end`; those of the same time stay in their order."""
+    for k in range(count - 1, -1, -1):
+        at = time[items[k]]
+        lives.behind[items[k]] = lives.head[at]
+        lives.head[at] = items[k]
+    found = 0
+    for at in range(start, end):
+        item = lives.head[at]
+        lives.head[at] = -1
+        while item >= 0:
+            out[found] = item
+            found += 1
+            item = lives.behind[item]
+
+
+@part
+def _peak(tensors: Tensors, lives: Lives, kind: int, count: int) -> int:
+    """The largest sum of bytes per partition live at once in one memory."""
+    dead = live = peak = 0
+    for k in range(count):
+        born = lives.births[k]
+        while lives.last[lives.deaths[dead]] < lives.first[born]:
+            live -= _size(tensors, lives.deaths[dead], kind)
             dead += 1
-            left += needs[gone]
-            for at in range(owned[gone], owned[gone + 1]):
-                stock[put] = units[at]
+        live += _size(tensors, born, kind)
+        peak = max(peak, live)
+    return peak
+
+
+@part
+def _size(tensors: Tensors, t: int, kind: int) -> int:
+    tensor = t % len(tensors.memory)
+    return tensors.bytes_per_row[tensor] if tensors.memory[tensor] == kind else 0
+
+
+@part
+def _free(tensors: Tensors, kind: int, count: int, items: Array, out: Array, to: int) -> int:
+    """Put the items that lie in one memory, where no author put them, into `out`; returns where they end."""
+    for k in range(count):
+        tensor = items[k] % len(tensors.memory)
+        if tensors.memory[tensor] == kind and not tensors.placed[tensor]:
+            out[to] = items[k]
+            to += 1
+    return to
+
+
+@part
+def _rotate(
+    tensors: Tensors, lives: Lives, made: Placement, kind: int, count: int, size: int, unit: int, start: int
+) -> int:
+    """Hand out `size` units of one memory; `gone` is filled from `start` to what is returned."""
+    end = _free(tensors, kind, count, lives.deaths, made.gone, start)
+    born = _free(tensors, kind, count, lives.births, lives.new, 0)
+    named = kind == _PSUM
+    for k in range(size if named else 0):
+        lives.stock[k] = k
+    left, put, took, dead = size, size, 0, start
+    for k in range(born):
+        t = lives.new[k]
+        need = _need(tensors, t, size, unit)
+        made.reuses[t, 0] = dead
+        while left < need and dead < end and lives.last[made.gone[dead]] < lives.first[t]:
+            gone = made.gone[dead]
+            dead += 1
+            left += _need(tensors, gone, size, unit)
+            for at in range(made.banks[gone]):
+                lives.stock[put] = made.units[gone, at]
                 put += 1
-        left -= needs[k]
-        for at in range(owned[k], owned[k + 1]):
-            if took < put:
-                units[at] = stock[took]
-                took += 1
-            else:
-                units[at] = (tensor[k] + at - owned[k]) % size
-    replaced[len(first)] = dead
+        made.reuses[t, 1] = dead
+        left -= need
+        if named:
+            made.banks[t] = need
+            for at in range(need):
+                if took < put:
+                    made.units[t, at] = lives.stock[took]
+                    took += 1
+                else:
+                    made.units[t, at] = (t % len(tensors.memory) + at) % size
+    return end
 
 
-def _addressed_banks(found: Array, tensors: Tensors, unit: int) -> tuple[Array, Array]:
-    """Pairs of a tensor with an author's address and a bank it lies in."""
-    placed = found[tensors.placed[found]]
-    low = tensors.byte[placed] // unit
-    high = (tensors.byte[placed] + np.maximum(1, tensors.bytes_per_row[placed]) - 1) // unit
-    tensor = np.repeat(placed, high - low + 1)
-    within = np.arange(len(tensor)) - np.repeat(np.cumsum(high - low + 1) - (high - low + 1), high - low + 1)
-    return tensor, np.repeat(low, high - low + 1) + within
+@part
+def _need(tensors: Tensors, t: int, size: int, unit: int) -> int:
+    need: int = -(-tensors.bytes_per_row[t % len(tensors.memory)] // unit)
+    return min(size, need)
+
+
+@part
+def banks_of(uses: Uses, tensors: Tensors, made: Placement, core: int, box: int, bank: int) -> int:
+    """The PSUM banks of a box, a bit each; `bank` is their size."""
+    tensor = uses.regions[box, 0]
+    if tensors.memory[tensor] != _PSUM:
+        return 0
+    t, bits = core * len(tensors.memory) + tensor, 0
+    placed, byte = tensors.placed[tensor], tensors.byte[tensor]
+    end = (byte + max(1, tensors.bytes_per_row[tensor]) - 1) // bank - byte // bank + 1
+    if not placed:
+        end = made.banks[t]
+    last = (uses.regions[box, 4] - 1) // bank + 1
+    for at in range(uses.regions[box, 3] // bank, min(last, end)):
+        bits |= 1 << (byte // bank + at if placed else made.units[t, at])
+    return bits

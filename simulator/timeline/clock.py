@@ -11,13 +11,14 @@ from simulator.timeline.compiled import entry, part
 from simulator.timeline.engines import release, try_start
 from simulator.timeline.heap import pop
 from simulator.timeline.orders import choose, measure_ways, open_windows, put_back, started
-from simulator.timeline.state import NEVER, State
+from simulator.timeline.state import NEVER, State, reset
 from simulator.timeline.transfers import arrive, leave
 
 
 @entry
 def run(s: State) -> None:
     """Give every instruction and transfer its times; those that wait for each other forever get none."""
+    reset(s)
     if s.clock[0].listed:
         measure_ways(s)
     open_windows(s)

@@ -8,21 +8,20 @@ read or wrote before, and accumulating in PSUM, since an engine's instructions c
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from simulator.timeline.boxes import TRANSFER_LANE, Boxes, columns, find_boxes
+from simulator.timeline.boxes import Overlaps, find_overlaps
 from simulator.timeline.capacity import Placement, anywhere
 from simulator.timeline.compiled import entry, part
-from simulator.timeline.lists import Array, Lists, lists_of
+from simulator.timeline.lists import Array, Lists
+from simulator.timeline.program import TRANSFER_LANE, Program, Uses, columns, program_of
 from simulator.timeline.state import ENGINE, LANES
 from simulator.trace import Instruction, Tensor
 
 
-@dataclass(slots=True)
-class Edges:
+class Edges(NamedTuple):
     """Instructions of the same core that i waits for (`waits`, list i), or must only follow (`orders`)."""
 
     waits: Lists
@@ -31,59 +30,42 @@ class Edges:
 
 def with_memory_for_all(instructions: Sequence[Instruction], tensors: Sequence[Tensor]) -> Edges:
     """The edges of one core's instructions if memory never ran out."""
-    there = columns(tensors)
-    return find_edges(instructions, find_boxes(instructions, there), anywhere(there))
+    there, found = columns(tensors), program_of([instructions])
+    return find_edges(found, find_overlaps(found.uses, there), anywhere(1, len(tensors)))
 
 
-def find_edges(instructions: Sequence[Instruction], boxes: Boxes, placement: Placement) -> Edges:
-    """The edges of one core's instructions; the compiler may reorder what they leave free.
+def find_edges(program: Program, overlaps: Overlaps, placement: Placement) -> Edges:
+    """The edges of the instructions; the compiler may reorder what they leave free.
 
     Loads an engine triggers keep their order, and so do its stores; a load may pass a store. Assumed of the
     compiler: queues move one transfer after another, so urgent data behind later data waits for all of it,
     and nothing is won by exchanging two loads.
     """
-    stream = [
-        -1 if i.transfer is None else 2 * ENGINE[i.engine] + (i.transfer.source_memory == "hbm")
-        for i in instructions
-    ]
-    uses = Uses(boxes.reads, boxes.writes, boxes.overlaps, boxes.covers, boxes.regions[:, 0].copy())
-    asked = Asked(
-        boxes.lane,
-        placement.waits,
-        lists_of([i.after for i in instructions]),
-        np.array([i.rendezvous is not None for i in instructions], dtype=np.bool_),
-        np.array(stream, dtype=np.int64),
-    )
-    room = 4 * len(boxes.reads.items) + 64
+    uses, count = program.uses, len(program.operation)
+    stream = _none(count)
+    stream[program.moving] = [2 * ENGINE[i.operation.engine] + _loads(i) for i in program.movers]
+    asked = Asked(program.after, program.exchanges, stream)
+    room = 4 * len(uses.reads.items) + 64
     while True:
-        found = _room(len(instructions), room)
-        sweep(uses, asked, _memory(uses), found)
+        found = _room(count, room)
+        sweep(uses, overlaps, placement, asked, _memory(uses), found)
         most = int(max(found.waits.first[-1], found.orders.first[-1]))
         if most <= room:
             return Edges(found.waits.cut(), found.orders.cut())
         room = most
 
 
-class Uses(NamedTuple):
-    """The boxes instructions read and write; the overlapping and covered boxes of each, and its tensor."""
-
-    reads: Lists
-    writes: Lists
-    overlaps: Lists
-    covers: Lists
-    tensor: Array
+def _loads(instruction: Instruction) -> bool:
+    return instruction.transfer is not None and instruction.transfer.source_memory == "hbm"
 
 
 class Asked(NamedTuple):
     """What else makes instructions wait.
 
-    `lane` is where each runs. `freed` is, by tensor, what must have completed before its memory is its own.
     `after` is what the author asked for. `exchanges` marks exchanges between cores, which both cores do in
     the same order; `stream[i]` numbers the engine's loads or stores that i is one of, or is -1.
     """
 
-    lane: Array
-    freed: Lists
     after: Lists
     exchanges: Array
     stream: Array
@@ -116,14 +98,11 @@ class _Found(NamedTuple):
 
 
 def _memory(uses: Uses) -> _Memory:
-    boxes, links = len(uses.tensor), len(uses.reads.items) + len(uses.writes.items)
+    boxes, links = len(uses.regions), len(uses.reads.items) + len(uses.writes.items)
+    writer, head = np.full((2, boxes), -1, dtype=np.int64)
+    user, following = np.empty((2, links), dtype=np.int64)
     return _Memory(
-        writer=_none(boxes),
-        head=_none(boxes),
-        user=_none(links),
-        following=_none(links),
-        links=np.zeros(1, dtype=np.int64),
-        claimed=np.zeros(boxes, dtype=np.bool_),
+        writer, head, user, following, np.zeros(1, dtype=np.int64), claimed=np.zeros(boxes, dtype=np.bool_)
     )
 
 
@@ -139,25 +118,36 @@ def _none(count: int) -> Array:
 
 
 @entry
-def sweep(uses: Uses, asked: Asked, memory: _Memory, found: _Found) -> None:
+def sweep(
+    uses: Uses, overlaps: Overlaps, placement: Placement, asked: Asked, memory: _Memory, found: _Found
+) -> None:
     """Waits and orders of every instruction, in one pass over the program."""
+    tensors = len(placement.reuses) // (len(uses.base) - 1)
+    for core in range(len(uses.base) - 1):
+        found.last[:] = -1
+        for i in range(uses.base[core], uses.base[core + 1]):
+            found.waits.first[i + 1], found.orders.first[i + 1] = found.waits.first[i], found.orders.first[i]
+            _read(uses, overlaps, memory, found, i)
+            _overwrite(uses, overlaps, memory, found, i)
+            _claim(uses, placement, core * tensors, memory, found, i)
+            _note(uses, overlaps, memory, i)
+            _ask(asked, found, i)
+
+
+@part
+def _ask(asked: Asked, found: _Found, i: int) -> None:
+    """Wait for what the author asked for, and keep exchanges and streams of transfers in order."""
+    for at in range(asked.after.first[i], asked.after.first[i + 1]):
+        _wait(found, i, asked.after.items[at])
     exchange = 2 * LANES
-    for i in range(len(asked.lane)):
-        found.waits.first[i + 1], found.orders.first[i + 1] = found.waits.first[i], found.orders.first[i]
-        _read(uses, memory, found, i)
-        _overwrite(uses, memory, found, asked.lane, i)
-        _claim(uses, memory, found, asked.freed, i)
-        _note(uses, memory, i)
-        for at in range(asked.after.first[i], asked.after.first[i + 1]):
-            _wait(found, i, asked.after.items[at])
-        if asked.exchanges[i]:
-            _wait(found, i, found.last[exchange])
-            found.last[exchange] = i
-        if asked.stream[i] >= 0:
-            before = found.last[asked.stream[i]]
-            if before >= 0:
-                _order(found, i, before)
-            found.last[asked.stream[i]] = i
+    if asked.exchanges[i]:
+        _wait(found, i, found.last[exchange])
+        found.last[exchange] = i
+    stream = asked.stream[i]
+    if stream >= 0:
+        if found.last[stream] >= 0:
+            _order(found, i, found.last[stream])
+        found.last[stream] = i
 
 
 @part
@@ -183,50 +173,52 @@ def _add(lists: Lists, i: int, producer: int) -> None:
 
 
 @part
-def _read(uses: Uses, memory: _Memory, found: _Found, i: int) -> None:
+def _read(uses: Uses, overlaps: Overlaps, memory: _Memory, found: _Found, i: int) -> None:
     """Wait for who wrote what i reads."""
     for at in range(uses.reads.first[i], uses.reads.first[i + 1]):
         box = uses.reads.items[at]
-        for near in range(uses.overlaps.first[box], uses.overlaps.first[box + 1]):
-            _wait(found, i, memory.writer[uses.overlaps.items[near]])
+        for near in range(overlaps.overlaps.first[box], overlaps.overlaps.first[box + 1]):
+            _wait(found, i, memory.writer[overlaps.overlaps.items[near]])
 
 
 @part
-def _overwrite(uses: Uses, memory: _Memory, found: _Found, lane: Array, i: int) -> None:
+def _overwrite(uses: Uses, overlaps: Overlaps, memory: _Memory, found: _Found, i: int) -> None:
     """Wait for who used what i overwrites, or only follow it where it runs on the same engine."""
     for at in range(uses.writes.first[i], uses.writes.first[i + 1]):
         box = uses.writes.items[at]
-        for near in range(uses.overlaps.first[box], uses.overlaps.first[box + 1]):
-            link = memory.head[uses.overlaps.items[near]]
+        for near in range(overlaps.overlaps.first[box], overlaps.overlaps.first[box + 1]):
+            link = memory.head[overlaps.overlaps.items[near]]
             while link >= 0:
                 user = memory.user[link]
                 link = memory.following[link]
-                if lane[user] != lane[i] or lane[i] == TRANSFER_LANE:
+                if uses.lane[user] != uses.lane[i] or uses.lane[i] == TRANSFER_LANE:
                     _wait(found, i, user)
                 else:
                     _order(found, i, user)
 
 
 @part
-def _claim(uses: Uses, memory: _Memory, found: _Found, freed: Lists, i: int) -> None:
-    """Wait for whose memory i is the first to write."""
+def _claim(uses: Uses, placement: Placement, before: int, memory: _Memory, found: _Found, i: int) -> None:
+    """Wait for whose memory i is the first to write; `before` is how many tensors earlier cores have."""
     for at in range(uses.writes.first[i], uses.writes.first[i + 1]):
         box = uses.writes.items[at]
         if not memory.claimed[box]:
             memory.claimed[box] = True
-            for k in range(freed.first[uses.tensor[box]], freed.first[uses.tensor[box] + 1]):
-                _wait(found, i, freed.items[k])
+            tensor = before + uses.regions[box, 0]
+            for k in range(placement.reuses[tensor, 0], placement.reuses[tensor, 1]):
+                for lane in range(TRANSFER_LANE + 1):
+                    _wait(found, i, placement.users[placement.gone[k], lane])
 
 
 @part
-def _note(uses: Uses, memory: _Memory, i: int) -> None:
+def _note(uses: Uses, overlaps: Overlaps, memory: _Memory, i: int) -> None:
     """Remember i as the user of what it reads, and as the writer of what it writes."""
     for at in range(uses.reads.first[i], uses.reads.first[i + 1]):
         _use(memory, uses.reads.items[at], i)
     for at in range(uses.writes.first[i], uses.writes.first[i + 1]):
         box = uses.writes.items[at]
-        for inside in range(uses.covers.first[box], uses.covers.first[box + 1]):
-            memory.writer[uses.covers.items[inside]] = memory.head[uses.covers.items[inside]] = -1
+        for inside in range(overlaps.covers.first[box], overlaps.covers.first[box + 1]):
+            memory.writer[overlaps.covers.items[inside]] = memory.head[overlaps.covers.items[inside]] = -1
         memory.writer[box] = i
         _use(memory, box, i)
 

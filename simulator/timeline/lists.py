@@ -8,8 +8,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from simulator.timeline.compiled import entry
-
 Array = np.ndarray[Any, Any]
 
 
@@ -38,28 +36,6 @@ def from_flat(lengths: Iterable[int], items: Sequence[int]) -> Lists:
     """Lists by their lengths and all of their items."""
     first = np.fromiter(accumulate(lengths, initial=0), dtype=np.int64)
     return Lists(first, np.fromiter(items, dtype=np.int64, count=len(items)))
-
-
-def grouped(owner: Array, item: Array, count: int) -> Lists:
-    """The items of each of `count` owners, in the order given."""
-    first = np.zeros(count + 1, dtype=np.int64)
-    items = np.empty(len(item), dtype=np.int64)
-    group(owner, item, first, items)
-    return Lists(first, items)
-
-
-@entry
-def group(owner: Array, item: Array, first: Array, items: Array) -> None:
-    """Count into `first`, then put every item behind those of its owner before it."""
-    for each in owner:
-        first[each] += 1
-    end = 0
-    for k in range(len(first)):
-        end += first[k]
-        first[k] = end
-    for k in range(len(item) - 1, -1, -1):
-        first[owner[k]] -= 1
-        items[first[owner[k]]] = item[k]
 
 
 def buffers(count: int, fill: Callable[..., int]) -> tuple[Array, Array]:

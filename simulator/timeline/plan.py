@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 
 import numpy as np
 
 from simulator.machine.facts import Machine, machine
 from simulator.pause import collector_paused
-from simulator.timeline.boxes import Boxes, Tensors, columns, find_boxes
-from simulator.timeline.capacity import Placement, place
+from simulator.timeline.boxes import find_overlaps
+from simulator.timeline.capacity import Placement, banks_of, place
+from simulator.timeline.compiled import entry, part
 from simulator.timeline.dependencies import Edges, find_edges
-from simulator.timeline.lists import Array, Lists, grouped
-from simulator.timeline.records import Records
-from simulator.timeline.state import MEMORIES
-from simulator.trace import Instruction, Trace
+from simulator.timeline.lists import Array
+from simulator.timeline.program import Tensors, Uses, columns, program_of
+from simulator.timeline.records import fill, records
+from simulator.trace import Trace
 
 
 @dataclass(slots=True)
@@ -26,105 +25,101 @@ class Plan:
     Records are those of `simulator.timeline.state`: core c's instructions are
     `instructions[base[c]:base[c + 1]]`, `transfers` what the DMA instructions among them start. `queues` are
     (core, name). `edges` holds the lists that `waiting` and `following` of an instruction delimit.
+    `places` are instructions as (core, index), [n + 1, 2]; the last row, (-1, -1), is what -1 names.
+    `peaks` are of each core's live sets: bytes per partition of SBUF, then of PSUM.
     """
 
     trace: Trace
     machine: Machine
-    base: list[int]
+    base: Array
     instructions: Array
     transfers: Array
     queues: list[tuple[int, str]]
     edges: Array
-    placements: list[Placement]
+    places: Array
+    peaks: Array
 
 
 def prepare(trace: Trace) -> Plan:
     """The plan of a trace on its target's machine."""
     table = machine(trace.target)
-    tensors = columns(trace.tensors)
-    base = list(accumulate(map(len, trace.cores), initial=0))
-    records, placements, edges = Records(table), list[Placement](), list[Edges]()
     with collector_paused():
-        for core, instructions in enumerate(trace.cores):
-            boxes = find_boxes(instructions, tensors)
-            placement = place(boxes, tensors, table.onchip)
-            found = find_edges(instructions, boxes, placement)
-            made = records.add(core, instructions)
-            _add_memory(made, boxes, _banks(boxes, placement, tensors, int(table.onchip.psum_bank_bytes)))
-            made["waits"], made["orders"] = np.diff(found.waits.first), np.diff(found.orders.first)
-            placements.append(placement)
-            edges.append(found)
-    made, moved = records.joined()
-    _pair_up(made, (i for core in trace.cores for i in core))
+        tensors, program = columns(trace.tensors), program_of(trace.cores)
+        made = records(table, program)
+    uses = program.uses
+    placement = place(uses, tensors, table.onchip)
+    found = find_edges(program, find_overlaps(uses, tensors), placement)
+    edges = np.empty(len(found.waits.items) + len(found.orders.items), dtype=np.int64)
+    fill(made.instructions, made.transfers, uses, program.fence, program.partner)
+    connect(made.instructions, found, edges)
+    touch(made.instructions, uses, tensors, placement, int(table.onchip.psum_bank_bytes))
     return Plan(
         trace=trace,
         machine=table,
-        base=base,
-        instructions=made,
-        transfers=moved,
-        queues=list(records.queues),
-        edges=_add_edges(made, edges, base),
-        placements=placements,
+        base=uses.base,
+        instructions=made.instructions,
+        transfers=made.transfers,
+        queues=made.queues,
+        edges=edges,
+        places=_places(uses.base),
+        peaks=placement.peaks,
     )
 
 
-def _add_memory(made: Array, boxes: Boxes, banks: Array) -> None:
-    """Which weights a matmul needs, and which PSUM banks an instruction touches."""
-    reads = boxes.reads
-    multiplies = np.flatnonzero(made["reload"] & (np.diff(reads.first) > 0))
-    made["reload"] = -1
-    made["reload"][multiplies] = reads.items[reads.first[multiplies]]
-    touched = np.zeros(len(made), dtype=np.int64)
-    for uses in (reads, boxes.writes):
-        there = np.flatnonzero(banks[uses.items])
-        index = np.repeat(np.arange(len(made)), np.diff(uses.first))[there]
-        np.bitwise_or.at(touched, index, banks[uses.items[there]])
-    made["banks"] = np.where(made["banks"], touched, 0)
+def _places(base: Array) -> Array:
+    counts = np.diff(base)
+    places = np.full((base[-1] + 1, 2), -1, dtype=np.int64)
+    places[:-1, 0] = np.repeat(np.arange(len(counts)), counts)
+    places[:-1, 1] = np.arange(base[-1]) - np.repeat(base[:-1], counts)
+    return places
 
 
-def _banks(boxes: Boxes, placement: Placement, tensors: Tensors, unit: int) -> Array:
-    """The PSUM banks of each box, a bit each."""
-    tensor, low, high = boxes.regions[:, 0], boxes.regions[:, 3], boxes.regions[:, 4]
-    banks = np.zeros(len(tensor), dtype=np.int64)
-    first, end = placement.banks.first[tensor], placement.banks.first[tensor + 1]
-    at, last = first + low // unit, np.minimum(first + (high - 1) // unit + 1, end)
-    within = np.flatnonzero((tensors.memory[tensor] == MEMORIES["psum"]) & (at < last))
-    while len(within):
-        banks[within] |= 1 << placement.banks.items[at[within]]
-        at[within] += 1
-        within = within[at[within] < last[within]]
-    return banks
+@entry
+def connect(made: Array, found: Edges, edges: Array) -> None:
+    """Put who waits for each instruction into `edges`, then who must only follow it, and count what each
+    waits for.
+    """
+    for i in range(len(made)):
+        made[i].waits = found.waits.first[i + 1] - found.waits.first[i]
+        made[i].orders = found.orders.first[i + 1] - found.orders.first[i]
+        made[i].waiting[1] = made[i].following[1] = 0
+    for producer in found.waits.items:
+        made[producer].waiting[1] += 1
+    for producer in found.orders.items:
+        made[producer].following[1] += 1
+    end = 0
+    for i in range(len(made)):
+        made[i].waiting[0], end = end, end + made[i].waiting[1]
+        made[i].waiting[1] = made[i].waiting[0]
+    for i in range(len(made)):
+        made[i].following[0], end = end, end + made[i].following[1]
+        made[i].following[1] = made[i].following[0]
+    for i in range(len(made)):
+        for at in range(found.waits.first[i], found.waits.first[i + 1]):
+            waiting = made[found.waits.items[at]].waiting
+            edges[waiting[1]] = i
+            waiting[1] += 1
+        for at in range(found.orders.first[i], found.orders.first[i + 1]):
+            following = made[found.orders.items[at]].following
+            edges[following[1]] = i
+            following[1] += 1
 
 
-def _add_edges(made: Array, edges: Sequence[Edges], base: Sequence[int]) -> Array:
-    """Who waits for each instruction of all cores, then who must only follow it, as one array."""
-    waiting = _followers([each.waits for each in edges], base)
-    following = _followers([each.orders for each in edges], base)
-    for name, found, start in (("waiting", waiting, 0), ("following", following, len(waiting.items))):
-        made[name][:, 0], made[name][:, 1] = found.first[:-1] + start, found.first[1:] + start
-    return np.concatenate((waiting.items, following.items))
+@entry
+def touch(made: Array, uses: Uses, tensors: Tensors, placement: Placement, bank: int) -> None:
+    """Note which weights a matmul needs, and which PSUM banks an instruction touches."""
+    for core in range(len(uses.base) - 1):
+        for i in range(uses.base[core], uses.base[core + 1]):
+            read = uses.reads.first[i + 1] > uses.reads.first[i]
+            made[i].reload = uses.reads.items[uses.reads.first[i]] if made[i].reload and read else -1
+            if made[i].banks:
+                made[i].banks = _banks(uses, tensors, placement, core, i, bank)
 
 
-def _followers(edges: Sequence[Lists], base: Sequence[int]) -> Lists:
-    """Who waits for each instruction of all cores, by who each waits for."""
-    waited_for = [each.items + start for each, start in zip(edges, base, strict=False)]
-    waiting = [
-        np.repeat(np.arange(start, end), np.diff(each.first))
-        for each, start, end in zip(edges, base, base[1:], strict=False)
-    ]
-    nothing = np.empty(0, dtype=np.int64)
-    return grouped(np.concatenate((*waited_for, nothing)), np.concatenate((*waiting, nothing)), base[-1])
-
-
-def _pair_up(made: Array, instructions: Iterable[Instruction]) -> None:
-    """Match each exchange with the other core's; one that nobody answers waits for nobody."""
-    made["partner"] = -1
-    open_ends: dict[int, int] = {}
-    for g, rendezvous in enumerate(i.rendezvous for i in instructions):
-        if rendezvous is None:
-            continue
-        other = open_ends.pop(rendezvous, None)
-        if other is None:
-            open_ends[rendezvous] = g
-        else:
-            made["partner"][g], made["partner"][other] = other, g
+@part
+def _banks(uses: Uses, tensors: Tensors, placement: Placement, core: int, i: int, bank: int) -> int:
+    bits = 0
+    for each in (uses.reads, uses.writes):
+        for at in range(each.first[i], each.first[i + 1]):
+            bits |= banks_of(uses, tensors, placement, core, each.items[at], bank)
+    return bits

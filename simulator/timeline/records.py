@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 
@@ -12,7 +14,9 @@ from simulator.costs.dma import Movement, movement
 from simulator.costs.sequencer import COLLECTIVES
 from simulator.costs.table import cost
 from simulator.machine.facts import Machine
+from simulator.timeline.compiled import entry
 from simulator.timeline.lists import Array
+from simulator.timeline.program import Program, Uses
 from simulator.timeline.state import (
     ENGINE,
     INSTRUCTION,
@@ -23,61 +27,101 @@ from simulator.timeline.state import (
     TRANSFER,
     TRANSFERS,
 )
-from simulator.trace import Instruction, Operation
+from simulator.trace import Instruction
 
 _NOTHING = Cost(0.0, 0.0)
 _KINDS = {"hwdge": "DynamicHW", "swdge": "Dynamic", "none": "Static"}
 
 
+_SAID = (
+    "issue_ns",
+    "latency_ns",
+    "load_ns",
+    "semaphore_ns",
+    "transfer_ns",
+    "lane",
+    "kind",
+    "table",
+    "banks",
+    "reload",
+    "exclusive",
+    "collective",
+)
+"""What follows from an operation; `banks` and `reload` only say whether it touches PSUM and loads weights."""
+
+
 @dataclass(slots=True)
 class Records:
-    """The records of the cores added so far; `queues` numbers the queues by core and name."""
+    """Instructions of a program, and the transfers they start. `queues` are (core, name)."""
 
-    machine: Machine
-    queues: dict[tuple[int, str], int] = field(default_factory=dict)
-    _instructions: list[Array] = field(default_factory=list)
-    _transfers: list[Array] = field(default_factory=list)
+    instructions: Array
+    transfers: Array
+    queues: list[tuple[int, str]]
 
-    def add(self, core: int, instructions: Sequence[Instruction]) -> Array:
-        """A core's instructions; what they use is not known yet, but `reload` says whether they load weights
-        and `banks` whether they touch PSUM.
-        """
-        example: dict[Operation, Instruction] = {i.operation: i for i in instructions}
-        number = {operation: k for k, operation in enumerate(example)}
-        kinds = _operations(self.machine, core, list(example.values()))
-        made = kinds[[number[i.operation] for i in instructions]]
-        made["fence"] = [i.no_reorder for i in instructions]
-        moving = np.flatnonzero(made["kind"] == TRANSFER)
-        moved = self._movements(core, [instructions[k] for k in moving.tolist()])
-        earlier, transfers = sum(map(len, self._instructions)), sum(map(len, self._transfers))
-        moved["instruction"] = earlier + moving
-        made["transfer"] = -1
-        made["transfer"][moving] = np.arange(transfers, transfers + len(moved))
-        made["issue_ns"][moving], made["latency_ns"][moving] = moved["issue_ns"], moved["printed_ns"]
-        self._instructions.append(made)
-        self._transfers.append(moved)
-        return made
 
-    def joined(self) -> tuple[Array, Array]:
-        """Instructions and transfers of all cores."""
-        return (
-            np.concatenate((*self._instructions, np.empty(0, INSTRUCTION))),
-            np.concatenate((*self._transfers, np.empty(0, TRANSFERS))),
-        )
+def records(machine: Machine, program: Program) -> Records:
+    """The records of a program: what follows from operations and transfers alone; `fill` adds the rest."""
+    core = np.searchsorted(program.uses.base[1:], program.moving, side="right")
+    moved, queues = _movements(machine, core.tolist(), program.movers)
+    moved["instruction"], moved["core"] = program.moving, core
+    return Records(_operations(machine, program.examples)[program.operation], moved, queues)
 
-    def _movements(self, core: int, instructions: Sequence[Instruction]) -> Array:
-        """What each of these instructions moves; that depends on the partitions that take part, too."""
-        keys = [(id(i.transfer), i.operation.engine, _first_partition(i)) for i in instructions]
-        example = dict(zip(keys, instructions, strict=True))
-        number = {key: k for k, key in enumerate(example)}
-        moved = np.zeros(len(example), TRANSFERS)
-        for record, i in zip(moved, example.values(), strict=True):
-            for name, value in zip(Movement._fields, movement(self.machine, i), strict=True):
-                record[name] = value
-            record["queue"] = self.queues.setdefault((core, queue_name(i)), len(self.queues))
-            record["stores"] = i.transfer is not None and i.transfer.target_memory == "hbm"
-        moved["core"] = core
-        return moved[np.array([number[key] for key in keys], dtype=np.int64)]
+
+@entry
+def fill(made: Array, moved: Array, uses: Uses, fence: Array, partner: Array) -> None:
+    """Add what depends on an instruction's place, and let none have started."""
+    for core in range(len(uses.base) - 1):
+        for g in range(uses.base[core], uses.base[core + 1]):
+            i = made[g]
+            i.lane += core * LANES
+            i.fence, i.partner, i.transfer = fence[g], partner[g], -1
+            i.start_ns = i.came_ns = -1.0
+            i.critical = -1
+    for number in range(len(moved)):
+        transfer = moved[number]
+        i = made[transfer.instruction]
+        i.transfer, i.issue_ns, i.latency_ns = number, transfer.issue_ns, transfer.printed_ns
+        transfer.started_ns = -1.0
+        transfer.before = transfer.behind = -1
+    place = 0
+    for lane in range((len(uses.base) - 1) * LANES):
+        for g in range(uses.base[lane // LANES], uses.base[lane // LANES + 1]):
+            if made[g].lane == lane:
+                made[g].place, made[place].at_place = place, g
+                place += 1
+
+
+def _movements(
+    machine: Machine, cores: Sequence[int], movers: Sequence[Instruction]
+) -> tuple[Array, list[tuple[int, str]]]:
+    """What each of these instructions moves, which depends on the partitions that take part, too."""
+    numbers: defaultdict[tuple[int, ...], int] = defaultdict(count().__next__)
+    first: list[int] = []
+    which = []
+    for k, (core, i) in enumerate(zip(cores, movers, strict=True)):
+        number = numbers[core, id(i.transfer), ENGINE[i.operation.engine], _first_partition(i)]
+        which.append(number)
+        if number == len(first):
+            first.append(k)
+    queues: dict[tuple[int, str], int] = {}
+    moved = np.zeros(len(first), TRANSFERS)
+    said = [*Movement._fields, "queue", "stores"]
+    moved[said] = np.array(
+        [
+            (
+                *movement(machine, movers[k]),
+                queues.setdefault((cores[k], queue_name(movers[k])), len(queues)),
+                _stores(movers[k]),
+            )
+            for k in first
+        ],
+        dtype=[(name, TRANSFERS[name]) for name in said],
+    )
+    return moved[np.array(which, dtype=np.int64)], list(queues)
+
+
+def _stores(instruction: Instruction) -> bool:
+    return instruction.transfer is not None and instruction.transfer.target_memory == "hbm"
 
 
 def _first_partition(instruction: Instruction) -> int:
@@ -95,23 +139,31 @@ def queue_name(instruction: Instruction) -> str:
     return transfer.queue or f"q{instruction.engine.capitalize()}{_KINDS[transfer.dge]}"
 
 
-def _operations(machine: Machine, core: int, examples: Sequence[Instruction]) -> Array:
-    """A record per operation, by an instruction that does it."""
+def _operations(machine: Machine, examples: Sequence[Instruction]) -> Array:
+    """A record per operation, by an instruction that does it, as if on the first core."""
     made = np.zeros(len(examples), INSTRUCTION)
-    semaphores = machine.semaphores
-    for record, i in zip(made, examples, strict=True):
-        moves = i.transfer is not None
-        spent = _NOTHING if moves else cost(machine, i)
-        record["issue_ns"], record["latency_ns"], record["load_ns"] = spent[:3]
-        record["table"], record["exclusive"] = spent.table, spent.exclusive
-        record["kind"] = _kind(i, spent)
-        record["lane"] = core * LANES + ENGINE[i.engine]
-        record["semaphore_ns"] = semaphores.tensor_ns if i.engine == "tensor" else semaphores.engine_ns
-        record["transfer_ns"] = semaphores.transfer_to_trigger_ns if moves else semaphores.transfer_ns
-        record["reload"] = i.call == "nc_matmul"
-        record["banks"] = not moves and "psum" in i.memories
-        record["collective"] = i.call in COLLECTIVES
+    said = np.dtype([(name, INSTRUCTION[name]) for name in _SAID])
+    made[list(_SAID)] = np.array([_said(machine, example) for example in examples], dtype=said)
     return made
+
+
+def _said(machine: Machine, i: Instruction) -> tuple[float, ...]:
+    """The values of `_SAID`."""
+    moves = i.transfer is not None
+    spent = _NOTHING if moves else cost(machine, i)
+    semaphores = machine.semaphores
+    return (
+        *spent[:3],
+        semaphores.tensor_ns if i.engine == "tensor" else semaphores.engine_ns,
+        semaphores.transfer_to_trigger_ns if moves else semaphores.transfer_ns,
+        ENGINE[i.engine],
+        _kind(i, spent),
+        spent.table,
+        not moves and "psum" in i.memories,
+        i.call == "nc_matmul",
+        spent.exclusive,
+        i.call in COLLECTIVES,
+    )
 
 
 def _kind(instruction: Instruction, spent: Cost) -> int:

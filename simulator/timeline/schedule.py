@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -27,17 +28,18 @@ def schedule(trace: Trace, order: Order, plan: Plan | None = None) -> Timeline:
     """
     plan = plan or prepare(trace)
     done = ended(plan, order)
-    times = done.instructions
+    times, onchip = done.instructions, plan.machine.onchip
+    sbuf, psum = plan.peaks.max(axis=0, initial=0).tolist()
     return Timeline(
         order=order,
         duration_ns=duration(done),
         start_ns=_split(plan, times["start_ns"]),
         end_ns=_split(plan, times["end_ns"]),
         ready_ns=_split(plan, times["ready_ns"]),
-        critical=_split(plan, _places(plan)[times["critical"]]),
+        critical=_split(plan, plan.places[times["critical"]]),
         transfers=_transfers(plan, done),
-        sbuf_peak_bytes=max((p.sbuf_peak_bytes for p in plan.placements), default=0),
-        psum_peak_banks=max((p.psum_peak_banks for p in plan.placements), default=0),
+        sbuf_peak_bytes=sbuf * int(onchip.partitions),
+        psum_peak_banks=min(int(onchip.psum_banks), -(-psum // int(onchip.psum_bank_bytes))),
         table_loads=_table_loads(plan, done),
         throttled_ns=tuple(done.cores["throttled_ns"].tolist()),
     )
@@ -77,22 +79,16 @@ def duration(done: State) -> float:
 
 
 def _split(plan: Plan, values: Array) -> tuple[Array, ...]:
-    return tuple(values[a:b].copy() for a, b in zip(plan.base, plan.base[1:], strict=False))
-
-
-def _places(plan: Plan) -> Array:
-    """Instructions as (core, index), [n + 1, 2]; the last row is what -1 names."""
-    counts = np.diff(plan.base)
-    core = np.repeat(np.arange(len(counts)), counts)
-    index = np.arange(plan.base[-1]) - np.repeat(plan.base[:-1], counts)
-    return np.concatenate((np.column_stack((core, index)), [(-1, -1)]))
+    """Each core's part; the parts share memory, which is theirs alone."""
+    own, base = np.ascontiguousarray(values), plan.base.tolist()
+    return tuple(own[start:end] for start, end in pairwise(base))
 
 
 def _transfers(plan: Plan, done: State) -> Transfers:
     moved = done.transfers[done.transfers["moved"]]
     return Transfers(
         core=moved["core"],
-        instruction=moved["instruction"] - np.array(plan.base)[moved["core"]],
+        instruction=moved["instruction"] - plan.base[moved["core"]],
         queue=moved["queue"],
         start_ns=moved["started_ns"],
         end_ns=moved["ended_ns"],
@@ -102,6 +98,8 @@ def _transfers(plan: Plan, done: State) -> Transfers:
 
 
 def _table_loads(plan: Plan, done: State) -> tuple[tuple[int, float, float], ...]:
+    if not done.clock["loads"][0]:
+        return ()
     loading = done.instructions[done.instructions["loads"] > 0]
     loading = loading[np.argsort(loading["loads"])]
     start = loading["load_start_ns"]

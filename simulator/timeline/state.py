@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from simulator.machine.facts import Machine
+from simulator.timeline.compiled import part
 from simulator.timeline.lists import Array
 from simulator.trace import ENGINES, FIRST_DIALECT
 
@@ -185,63 +186,60 @@ def beginning(
     cores: int,
     queues: int,
 ) -> State:
-    """Nothing has started. Engines choose within a window, or follow the program where that is 0."""
+    """What `reset` makes ready. Engines choose within a window, or follow the program where that is 0."""
     return State(
         clock=_clock(machine, window),
-        instructions=_instructions(instructions, listed=window > 0),
+        instructions=instructions.copy(),
         edges=edges,
-        lanes=_lanes(instructions["lane"], cores * LANES),
-        cores=_filled(cores, CORE, loaded=-1, port_user=-1, bank_user=-1, slow=True),
-        transfers=_transfers(transfers),
-        queues=_filled(queues, QUEUE, head=-1, tail=-1),
+        lanes=np.empty(cores * LANES, LANE),
+        cores=np.zeros(cores, CORE),
+        transfers=transfers.copy(),
+        queues=np.zeros(queues, QUEUE),
         arriving_ns=np.empty(len(transfers)),
         arriving=np.empty(len(transfers), dtype=np.int64),
     )
 
 
-def _filled(count: int, kind: np.dtype[np.void], **values: float) -> Array:
-    made = np.zeros(count, kind)
-    for name, value in values.items():
-        made[name] = value
-    return made
-
-
 def _clock(machine: Machine, window: int) -> Array:
-    tensor = machine.tensor
-    return _filled(
-        1,
-        CLOCK,
-        listed=window > 0,
-        window=window,
-        table_load_ns=machine.scalar.table_load_ns,
-        throttle_window_ns=tensor.throttle_window_ns,
-        throttle_release_ns=tensor.throttle_release_share * tensor.throttle_window_ns,
-        throttled_rate=tensor.throttled_rate,
-        hbm_bytes_per_ns=machine.hbm.bytes_per_ns,
-        mixed_share=machine.dma.mixed_share,
-        leave_ns=NEVER,
-    )
+    clock, tensor = np.zeros(1, CLOCK), machine.tensor
+    clock["listed"], clock["window"] = window > 0, window
+    clock["table_load_ns"] = machine.scalar.table_load_ns
+    clock["throttle_window_ns"] = tensor.throttle_window_ns
+    clock["throttle_release_ns"] = tensor.throttle_release_share * tensor.throttle_window_ns
+    clock["throttled_rate"] = tensor.throttled_rate
+    clock["hbm_bytes_per_ns"] = machine.hbm.bytes_per_ns
+    clock["mixed_share"] = machine.dma.mixed_share
+    clock["leave_ns"] = NEVER
+    return clock
 
 
-def _instructions(planned: Array, *, listed: bool) -> Array:
-    made = planned.copy()
-    made["start_ns"] = made["came_ns"] = made["critical"] = -1
-    made["left"] = made["waits"] + made["orders"] if listed else made["waits"]
-    made["at_place"] = np.argsort(made["lane"], kind="stable")
-    made["place"][made["at_place"]] = np.arange(len(made))
-    return made
-
-
-def _lanes(lane: Array, count: int) -> Array:
-    made = _filled(count, LANE, alarm_ns=NEVER, last=-1)
-    made["end"] = np.cumsum(np.bincount(lane, minlength=count))
-    made["oldest"][1:] = made["reach"][1:] = made["end"][:-1]
-    return made
-
-
-def _transfers(planned: Array) -> Array:
-    made = planned.copy()
-    made["left_ns"] = np.maximum(made["work_ns"], 1e-3)
-    made["pull"] = made["hbm_bytes"] / made["left_ns"]
-    made["started_ns"] = made["before"] = made["behind"] = -1
-    return made
+@part
+def reset(s: State) -> None:
+    """Nothing waits, moves or is loaded yet."""
+    listed = s.clock[0].listed
+    for k in range(len(s.lanes)):
+        lane = s.lanes[k]
+        lane.free_ns, lane.alarm_ns, lane.last = 0.0, NEVER, -1
+        lane.end = lane.pendings = lane.availables = 0
+    for g in range(len(s.instructions)):
+        i = s.instructions[g]
+        i.left = i.waits + i.orders if listed else i.waits
+        s.lanes[i.lane].end += 1
+    end = 0
+    for k in range(len(s.lanes)):
+        lane = s.lanes[k]
+        lane.oldest = lane.reach = end
+        end += lane.end
+        lane.end = end
+    for c in range(len(s.cores)):
+        core = s.cores[c]
+        core.loaded = core.port_user = -1
+        core.slow = True
+        for bank in range(BANKS):
+            core.bank_user[bank] = -1
+    for k in range(len(s.transfers)):
+        moved = s.transfers[k]
+        moved.left_ns = max(moved.work_ns, 1e-3)
+        moved.pull = moved.hbm_bytes / moved.left_ns
+    for k in range(len(s.queues)):
+        s.queues[k].head = s.queues[k].tail = -1
