@@ -96,7 +96,7 @@ def test_a_real_input_file_is_taken(folder: Path) -> None:
         (("--prompt", "9"), "there is no prompt 9"),
         (("--prompt", "3", "--kernels", "fastest"), "'fastest' is no choice of kernels"),
         (("--prompt", "3", "--kernels", "router=fastest"), "slot 'router' has no variant 'fastest'"),
-        (("--prompt", "3", "--seq-len", "100"), "sequence length 100 is not supported"),
+        (("--prompt", "3", "--seq-len", "200"), "sequence length 200 is not supported"),
         (("--prompt", "3", "--seq-len", "long"), "--seq-len 'long' is not a number"),
         (("--prompt", "3", "--batch", "2"), "batch 2 is not supported"),
         (("--prompt", "3", "--arg", "x=1"), "--arg belongs to --kernel"),
