@@ -33,6 +33,6 @@ def check(evidence: Evidence) -> Outcome:
         f"for work of {ideal / 1e3:.3g} us at peak",
         "the same MACs at bfloat16 peak",
         resource_gain(profile, "tensor", "tensor", saved),
-        "Give each matmul more columns: more tokens, or the large operand as the moving one (up to 512); where "
-        "it is stationary on purpose, time a variant that moves it, or a matrix-vector product on VectorE.",
+        "Give each matmul more columns: more tokens, or the large operand as the moving one (up to 512). "
+        "Where it is stationary on purpose, time a variant that moves it, or a matrix-vector product on VectorE.",
     )
