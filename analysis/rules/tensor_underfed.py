@@ -34,5 +34,5 @@ def check(evidence: Evidence) -> Outcome:
         "the same MACs at bfloat16 peak",
         resource_gain(profile, "tensor", "tensor", saved),
         "Give each matmul more columns: more tokens, or the large operand as the moving one (up to 512). "
-        "Where it is stationary on purpose, time a variant that moves it, or a matrix-vector product on VectorE.",
+        "Where it is stationary on purpose, time a variant that moves it, or a product on VectorE.",
     )
