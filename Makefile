@@ -13,6 +13,7 @@ demo: setup
 	$(BIN)/collectors baseline latest --db $(DB)
 	$(BIN)/collectors profile --prompt 3 --kernels tuned --label tuned --db $(DB)
 	$(BIN)/collectors compare baseline latest --db $(DB)
+	$(BIN)/collectors fidelity --db $(DB)
 	@if [ "$(SERVE)" != 0 ]; then $(BIN)/collectors app --db $(DB); fi
 
 test: setup

@@ -24,7 +24,7 @@ class MachineFacts:
     """One NeuronCore generation, in bytes and operations per ns (equal to GB/s and Gop/s).
 
     `hbm_bytes_per_ns` is one HBM stack, shared by `cores_per_hbm` cores. `dma_bytes_per_ns` is what one
-    core's DMA engines achieve together on large descriptors, `dma_peak_bytes_per_ns` what they are built for.
+    core's DMA engines move together at most.
     `descriptor_ns` is what each descriptor costs an engine beside its bytes. `tensor_macs_per_ns` is one
     core's peak by dtype name. `sources` says where each figure comes from, by field name.
     """
@@ -33,7 +33,6 @@ class MachineFacts:
     hbm_bytes_per_ns: float
     cores_per_hbm: int
     dma_bytes_per_ns: float
-    dma_peak_bytes_per_ns: float
     dma_engines: int
     descriptor_ns: float
     tensor_macs_per_ns: Mapping[str, float]
@@ -50,7 +49,7 @@ class MachineFacts:
 
     def descriptor_efficiency(self, size: float) -> float:
         """Share of a DMA engine's peak that descriptors of `size` bytes reach: B / (B + overhead × peak)."""
-        return size / (size + self.descriptor_ns * self.dma_peak_bytes_per_ns / self.dma_engines)
+        return size / (size + self.descriptor_ns * self.dma_bytes_per_ns / self.dma_engines)
 
 
 def machine_facts(target: str, constants: Mapping[str, Constant]) -> MachineFacts:
@@ -64,8 +63,7 @@ def machine_facts(target: str, constants: Mapping[str, Constant]) -> MachineFact
     read = {
         "hbm_bytes_per_ns": "hbm.bytes_per_ns",
         "cores_per_hbm": "hbm.cores",
-        "dma_bytes_per_ns": "dma.achieved_bytes_per_ns",
-        "dma_peak_bytes_per_ns": "dma.bytes_per_ns",
+        "dma_bytes_per_ns": "dma.bytes_per_ns",
         "dma_engines": "dma.engines",
         "descriptor_ns": "dma.descriptor_ns",
         "tensor_macs_per_ns": "tensor.clock_ghz",
@@ -74,8 +72,7 @@ def machine_facts(target: str, constants: Mapping[str, Constant]) -> MachineFact
         target=target,
         hbm_bytes_per_ns=value["hbm.bytes_per_ns"],
         cores_per_hbm=int(value["hbm.cores"]),
-        dma_bytes_per_ns=engines * value["dma.achieved_bytes_per_ns"],
-        dma_peak_bytes_per_ns=engines * value["dma.bytes_per_ns"],
+        dma_bytes_per_ns=engines * value["dma.bytes_per_ns"],
         dma_engines=int(engines),
         descriptor_ns=value["dma.descriptor_ns"],
         tensor_macs_per_ns={

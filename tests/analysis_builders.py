@@ -16,7 +16,6 @@ MACHINE = MachineFacts(
     hbm_bytes_per_ns=150.0,
     cores_per_hbm=2,
     dma_bytes_per_ns=100.0,
-    dma_peak_bytes_per_ns=160.0,
     dma_engines=16,
     descriptor_ns=10.0,
     tensor_macs_per_ns={"bfloat16": 1000.0, "float32": 250.0},

@@ -13,14 +13,14 @@ def test_a_machine_table_gives_the_facts_bounds_need(target: str) -> None:
         78.6, abs=0.1
     )  # TFLOP/s of bf16, both generations
     assert facts.tensor_ceiling(2, "float32") == facts.tensor_ceiling(2) / 4
-    assert facts.dma_bytes_per_ns < facts.dma_peak_bytes_per_ns
     assert all(facts.sources.values())
 
 
-def test_trn2_pairs_are_limited_by_their_hbm_stack_and_trn3_pairs_by_their_dma_engines() -> None:
-    trn2, trn3 = (machine_facts(target, machine(target).constants) for target in ("trn2", "trn3"))
-    assert trn2.hbm_ceiling(2) == trn2.hbm_bytes_per_ns
-    assert trn3.hbm_ceiling(2) == 2 * 528
+@pytest.mark.parametrize("target", targets())
+def test_a_core_is_limited_by_its_dma_engines_and_a_pair_by_the_hbm_stack_it_shares(target: str) -> None:
+    facts = machine_facts(target, machine(target).constants)
+    assert facts.hbm_ceiling(1) == facts.dma_bytes_per_ns < facts.hbm_bytes_per_ns
+    assert facts.hbm_ceiling(2) == facts.hbm_bytes_per_ns < 2 * facts.dma_bytes_per_ns
 
 
 def test_larger_descriptors_use_more_of_an_engines_rate() -> None:

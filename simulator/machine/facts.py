@@ -115,7 +115,6 @@ class Dma:
 
     engines: float
     bytes_per_ns: float
-    achieved_bytes_per_ns: float
     descriptor_ns: float
     shortest_descriptor_ns: float
     completion_ns: float
