@@ -42,8 +42,9 @@ def find_edges(program: Program, overlaps: Overlaps, placement: Placement) -> Ed
     and nothing is won by exchanging two loads.
     """
     uses, count = program.uses, len(program.operation)
-    stream = _none(count)
-    stream[program.moving] = [2 * ENGINE[i.operation.engine] + _loads(i) for i in program.movers]
+    movers, stream = program.movers, _none(count)
+    streams = [2 * ENGINE[i.operation.engine] + _loads(i) for i in movers.examples]
+    stream[movers.place] = np.array(streams, dtype=np.int64)[movers.kind]
     asked = Asked(program.after, program.exchanges, stream)
     room = 4 * len(uses.reads.items) + 64
     while True:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, chain, count
 from operator import attrgetter
@@ -13,13 +13,12 @@ import numpy as np
 
 from simulator.timeline.lists import Array, Lists, from_flat, lists_of
 from simulator.timeline.state import ENGINE, LANES, MEMORIES
-from simulator.trace import Instruction, Operation, Region, Tensor
+from simulator.trace import Instruction, Region, Tensor
 
 TRANSFER_LANE = LANES
 """What all transfers run on, as far as dependencies are concerned: they complete in no order."""
-_operation, _reads, _writes, _after, _rendezvous, _no_reorder, _address = map(
-    attrgetter, ("operation", "reads", "writes", "after", "rendezvous", "no_reorder", "address")
-)
+_operation, _reads, _writes, _transfer = map(attrgetter, ("operation", "reads", "writes", "transfer"))
+_after, _rendezvous, _no_reorder = map(attrgetter, ("after", "rendezvous", "no_reorder"))
 
 
 class Tensors(NamedTuple):
@@ -51,29 +50,52 @@ class Uses(NamedTuple):
 
 
 @dataclass(slots=True)
+class Movers:
+    """Instructions that start a transfer: their numbers and cores, and the number of what each does.
+
+    `examples` has one of each `kind`. `row` is the first partition of the side that is on the chip, 0 where
+    none is.
+    """
+
+    instructions: list[Instruction]
+    place: Array
+    core: Array
+    kind: Array
+    examples: list[Instruction]
+    row: Array
+
+
+@dataclass(slots=True)
 class Program:
     """What the plan needs of the instructions.
 
-    `operation[i]` numbers the distinct operations; `examples` has an instruction of each. `movers` are the
-    instructions that start a transfer, `moving` their numbers. `after` is what the author asked i to wait
-    for; `exchanges` marks exchanges between cores, `partner` is the other core's half or -1. `fence` marks
-    what nothing may pass.
+    `operation[i]` numbers the distinct operations; `examples` has an instruction of each. `after` is what the
+    author asked i to wait for; `exchanges` marks exchanges between cores, `partner` is the other core's half
+    or -1. `fence` marks what nothing may pass.
     """
 
     uses: Uses
     operation: Array
     examples: list[Instruction]
-    movers: list[Instruction]
-    moving: Array
+    movers: Movers
     after: Lists
     exchanges: Array
     partner: Array
     fence: Array
 
 
+def numbered(keys: Iterable[Hashable], size: int) -> tuple[Array, list[int]]:
+    """The number of each of `size` keys by first occurrence, and where each number occurs first."""
+    numbers: defaultdict[Hashable, int] = defaultdict(count().__next__)
+    found = np.fromiter(map(numbers.__getitem__, keys), np.int64, size)
+    first = np.empty(len(numbers), dtype=np.int64)
+    first[found[::-1]] = np.arange(size)[::-1]
+    return found, first.tolist()
+
+
 def columns(tensors: Sequence[Tensor]) -> Tensors:
     """The tensors of a trace as columns."""
-    addresses = [address or (0, 0) for address in map(_address, tensors)]
+    addresses = [tensor.address or (0, 0) for tensor in tensors]
     row, byte = np.array(addresses, dtype=np.int64).reshape(-1, 2).T.copy()
     return Tensors(
         memory=np.array([MEMORIES[tensor.memory] for tensor in tensors], dtype=np.int64),
@@ -88,17 +110,17 @@ def program_of(cores: Sequence[Sequence[Instruction]]) -> Program:
     """The columns of the instructions of all cores."""
     instructions = list(chain.from_iterable(cores))
     base = list(accumulate(map(len, cores), initial=0))
-    operation, examples = _operations(instructions)
-    moves = np.array([example.transfer is not None for example in examples], dtype=np.bool_)
-    lane = [TRANSFER_LANE if i.transfer is not None else ENGINE[i.operation.engine] for i in examples]
-    moving = np.flatnonzero(moves[operation])
+    operation, first = numbered(map(_operation, instructions), len(instructions))
+    examples = [instructions[k] for k in first]
+    lanes = [ENGINE[i.operation.engine] if i.transfer is None else TRANSFER_LANE for i in examples]
+    lane = np.array(lanes, dtype=np.int64)[operation]
+    uses = _uses(cores, base, lane)
     exchanges, partner = _partners(instructions)
     return Program(
-        uses=_uses(cores, base, np.array(lane, dtype=np.int64)[operation]),
+        uses=uses,
         operation=operation,
         examples=examples,
-        movers=[instructions[k] for k in moving.tolist()],
-        moving=moving,
+        movers=_movers(instructions, operation, uses),
         after=_asked(cores, base),
         exchanges=exchanges,
         partner=partner,
@@ -106,14 +128,29 @@ def program_of(cores: Sequence[Sequence[Instruction]]) -> Program:
     )
 
 
-def _operations(instructions: Sequence[Instruction]) -> tuple[Array, list[Instruction]]:
-    """The number of each instruction's operation, and an instruction of every operation."""
-    numbers: defaultdict[Operation, int] = defaultdict(count().__next__)
-    known = map(numbers.__getitem__, map(_operation, instructions))
-    operation = np.fromiter(known, np.int64, len(instructions))
-    example = np.empty(len(numbers), dtype=np.int64)
-    example[operation[::-1]] = np.arange(len(operation))[::-1]
-    return operation, [instructions[k] for k in example.tolist()]
+def _movers(instructions: Sequence[Instruction], operation: Array, uses: Uses) -> Movers:
+    moving = np.flatnonzero(uses.lane == TRANSFER_LANE)
+    movers = [instructions[k] for k in moving.tolist()]
+    keys = zip(operation[moving].tolist(), map(id, map(_transfer, movers)), strict=True)
+    kind, first = numbered(keys, len(movers))
+    examples = [movers[k] for k in first]
+    stores = np.array([stores_from(i) for i in examples], dtype=np.bool_)[kind]
+    onchip = np.array([_partitions(i) > 0 for i in examples], dtype=np.bool_)[kind]
+    row = np.zeros(len(moving), dtype=np.int64)
+    for side, chosen in ((uses.reads, onchip & stores), (uses.writes, onchip & ~stores)):
+        chosen &= side.first[moving + 1] > side.first[moving]
+        row[chosen] = uses.regions[side.items[side.first[moving[chosen]]], 1]
+    core = np.searchsorted(uses.base[1:], moving, side="right")
+    return Movers(movers, moving, core, kind, examples, row)
+
+
+def stores_from(instruction: Instruction) -> bool:
+    """Whether it starts a transfer to HBM."""
+    return instruction.transfer is not None and instruction.transfer.target_memory == "hbm"
+
+
+def _partitions(instruction: Instruction) -> int:
+    return 0 if instruction.transfer is None else instruction.transfer.partitions
 
 
 def _uses(cores: Sequence[Sequence[Instruction]], base: Sequence[int], lane: Array) -> Uses:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import count
 
 import numpy as np
 
@@ -16,7 +14,7 @@ from simulator.costs.table import cost
 from simulator.machine.facts import Machine
 from simulator.timeline.compiled import entry
 from simulator.timeline.lists import Array
-from simulator.timeline.program import Program, Uses
+from simulator.timeline.program import Movers, Program, Uses, numbered, stores_from
 from simulator.timeline.state import (
     ENGINE,
     INSTRUCTION,
@@ -33,19 +31,16 @@ _NOTHING = Cost(0.0, 0.0)
 _KINDS = {"hwdge": "DynamicHW", "swdge": "Dynamic", "none": "Static"}
 
 
-_SAID = (
-    "issue_ns",
-    "latency_ns",
-    "load_ns",
-    "semaphore_ns",
-    "transfer_ns",
-    "lane",
-    "kind",
-    "table",
-    "banks",
-    "reload",
-    "exclusive",
-    "collective",
+_MOVED = np.dtype([(name, TRANSFERS[name]) for name in (*Movement._fields, "queue", "stores")])
+"""What follows from a transfer and where it goes."""
+_SAID = np.dtype(
+    [
+        (name, INSTRUCTION[name])
+        for name in (
+            *("issue_ns", "latency_ns", "load_ns", "semaphore_ns", "transfer_ns"),
+            *("lane", "kind", "table", "banks", "reload", "exclusive", "collective"),
+        )
+    ]
 )
 """What follows from an operation; `banks` and `reload` only say whether it touches PSUM and loads weights."""
 
@@ -61,9 +56,7 @@ class Records:
 
 def records(machine: Machine, program: Program) -> Records:
     """The records of a program: what follows from operations and transfers alone; `fill` adds the rest."""
-    core = np.searchsorted(program.uses.base[1:], program.moving, side="right")
-    moved, queues = _movements(machine, core.tolist(), program.movers)
-    moved["instruction"], moved["core"] = program.moving, core
+    moved, queues = _movements(machine, program.movers)
     return Records(_operations(machine, program.examples)[program.operation], moved, queues)
 
 
@@ -91,45 +84,21 @@ def fill(made: Array, moved: Array, uses: Uses, fence: Array, partner: Array) ->
                 place += 1
 
 
-def _movements(
-    machine: Machine, cores: Sequence[int], movers: Sequence[Instruction]
-) -> tuple[Array, list[tuple[int, str]]]:
-    """What each of these instructions moves, which depends on the partitions that take part, too."""
-    numbers: defaultdict[tuple[int, ...], int] = defaultdict(count().__next__)
-    first: list[int] = []
-    which = []
-    for k, (core, i) in enumerate(zip(cores, movers, strict=True)):
-        number = numbers[core, id(i.transfer), ENGINE[i.operation.engine], _first_partition(i)]
-        which.append(number)
-        if number == len(first):
-            first.append(k)
+def _movements(machine: Machine, movers: Movers) -> tuple[Array, list[tuple[int, str]]]:
+    """What each mover moves, which depends on the partitions that take part, too; and the queues."""
+    core, kind, row = (column.tolist() for column in (movers.core, movers.kind, movers.row))
+    which, first = numbered(zip(core, kind, row, strict=True), len(kind))
     queues: dict[tuple[int, str], int] = {}
-    moved = np.zeros(len(first), TRANSFERS)
-    said = [*Movement._fields, "queue", "stores"]
-    moved[said] = np.array(
-        [
-            (
-                *movement(machine, movers[k]),
-                queues.setdefault((cores[k], queue_name(movers[k])), len(queues)),
-                _stores(movers[k]),
-            )
-            for k in first
-        ],
-        dtype=[(name, TRANSFERS[name]) for name in said],
-    )
-    return moved[np.array(which, dtype=np.int64)], list(queues)
-
-
-def _stores(instruction: Instruction) -> bool:
-    return instruction.transfer is not None and instruction.transfer.target_memory == "hbm"
-
-
-def _first_partition(instruction: Instruction) -> int:
-    """The first on the side of a transfer that is on the chip."""
-    transfer = instruction.transfer
-    assert transfer is not None
-    side = instruction.reads if transfer.target_memory == "hbm" else instruction.writes
-    return side[0].row0 if side and transfer.partitions else 0
+    said = []
+    for k in first:
+        example = movers.instructions[k]
+        queue = queues.setdefault((core[k], queue_name(example)), len(queues))
+        said.append((*movement(machine, example), queue, stores_from(example)))
+    kinds = np.zeros(len(first), TRANSFERS)
+    kinds[list(_MOVED.names or ())] = np.array(said, dtype=_MOVED)
+    moved = kinds[which]
+    moved["instruction"], moved["core"] = movers.place, movers.core
+    return moved, list(queues)
 
 
 def queue_name(instruction: Instruction) -> str:
@@ -142,8 +111,7 @@ def queue_name(instruction: Instruction) -> str:
 def _operations(machine: Machine, examples: Sequence[Instruction]) -> Array:
     """A record per operation, by an instruction that does it, as if on the first core."""
     made = np.zeros(len(examples), INSTRUCTION)
-    said = np.dtype([(name, INSTRUCTION[name]) for name in _SAID])
-    made[list(_SAID)] = np.array([_said(machine, example) for example in examples], dtype=said)
+    made[list(_SAID.names or ())] = np.array([_said(machine, example) for example in examples], dtype=_SAID)
     return made
 
 
