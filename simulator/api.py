@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, overload
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
 from simulator.trace import Trace
+
+if TYPE_CHECKING:
+    from simulator.timeline.plan import Plan
 
 Array = np.ndarray[Any, Any]
 
@@ -99,11 +102,21 @@ class Timeline:
 
 @dataclass(frozen=True, slots=True)
 class Simulation:
-    """A launch: its trace and both schedules. The truth usually lies between the two."""
+    """A launch: its trace and both schedules of its plan. The truth usually lies between the two."""
 
     trace: Trace
     as_written: Timeline
     list_scheduled: Timeline
+    plan: Plan
+
+
+def scheduled(trace: Trace) -> Simulation:
+    """A trace with both of its schedules. Raises `SimulatorError` when its cores wait for each other."""
+    from simulator.timeline.plan import prepare
+    from simulator.timeline.schedule import schedule
+
+    plan = prepare(trace)
+    return Simulation(trace, schedule(trace, "as_written", plan), schedule(trace, "list", plan), plan)
 
 
 def simulate(
@@ -121,12 +134,8 @@ def simulate(
     """
     from simulator.compiler.first_dialect import compiled
     from simulator.nki.execute import execute
-    from simulator.timeline.plan import prepare
-    from simulator.timeline.schedule import schedule
 
-    trace = compiled(execute(kernel, arguments, target=target, lnc=lnc, values=values))
-    plan = prepare(trace)
-    return Simulation(trace, schedule(trace, "as_written", plan), schedule(trace, "list", plan))
+    return scheduled(compiled(execute(kernel, arguments, target=target, lnc=lnc, values=values)))
 
 
 def simulate_ranks(
@@ -143,25 +152,17 @@ def simulate_ranks(
     """
     from simulator.compiler.first_dialect import compiled
     from simulator.nki.execute import execute_ranks
-    from simulator.timeline.plan import prepare
-    from simulator.timeline.schedule import schedule
 
     found: list[Simulation] = []
     for executed in execute_ranks(kernel, arguments, target=target, lnc=lnc):
         trace = compiled(executed)
         same = next((one for one in found if one.trace.does_as(trace)), None)
-        if same is None:
-            plan = prepare(trace)
-            written, listed = schedule(trace, "as_written", plan), schedule(trace, "list", plan)
-            found.append(Simulation(trace, written, listed))
-        else:
-            found.append(Simulation(trace, same.as_written, same.list_scheduled))
+        found.append(scheduled(trace) if same is None else replace(same, trace=trace))
     return tuple(found)
 
 
 def idealised(simulation: Simulation) -> dict[str, float]:
     """Durations in ns, list-scheduled, were one resource ideal, by `simulator.timeline.ideal.RESOURCES`."""
     from simulator.timeline.ideal import ideal_ns
-    from simulator.timeline.plan import prepare
 
-    return ideal_ns(prepare(simulation.trace), simulation.list_scheduled.duration_ns)
+    return ideal_ns(simulation.plan, simulation.list_scheduled.duration_ns)

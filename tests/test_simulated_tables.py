@@ -12,15 +12,13 @@ from collectors.records import ENGINE_NAMES
 from collectors.simulated.intervals import merge
 from collectors.simulated.tables import profile_of
 from collectors.simulated.traffic import union_area
-from simulator.api import Simulation
+from simulator.api import scheduled
 from simulator.machine.facts import machine
-from simulator.timeline.schedule import schedule
 from simulator.trace import Region
 
 
 def simulate(kernel):
-    trace = kernel.trace()
-    return Simulation(trace, schedule(trace, "as_written"), schedule(trace, "list"))
+    return scheduled(kernel.trace())
 
 
 def small(lnc=1, tiles=3):

@@ -39,9 +39,13 @@ def _duration(plan: Plan, change: Change, otherwise_ns: float) -> float:
     """The duration after a change, `otherwise_ns` where it changes nothing."""
     instructions, transfers = plan.instructions.copy(), plan.transfers.copy()
     change(instructions, transfers)
-    if np.array_equal(instructions, plan.instructions) and np.array_equal(transfers, plan.transfers):
+    if _equal(instructions, plan.instructions) and _equal(transfers, plan.transfers):
         return otherwise_ns
     return duration(ended(replace(plan, instructions=instructions, transfers=transfers), "list"))
+
+
+def _equal(records: Array, others: Array) -> bool:
+    return np.array_equal(records.view(np.uint8), others.view(np.uint8))
 
 
 def _engine(name: Engine, instructions: Array, transfers: Array) -> None:

@@ -11,7 +11,7 @@ from simulator.costs.cost import Cost
 from simulator.costs.dma import Movement, movement
 from simulator.costs.sequencer import COLLECTIVES
 from simulator.costs.table import cost
-from simulator.machine.facts import Machine
+from simulator.machine.facts import TARGETS, Machine
 from simulator.timeline.compiled import entry
 from simulator.timeline.lists import Array
 from simulator.timeline.program import Movers, Program, Uses, numbered, stores_from
@@ -25,7 +25,7 @@ from simulator.timeline.state import (
     TRANSFER,
     TRANSFERS,
 )
-from simulator.trace import Instruction
+from simulator.trace import Instruction, Operation
 
 _NOTHING = Cost(0.0, 0.0)
 _KINDS = {"hwdge": "DynamicHW", "swdge": "Dynamic", "none": "Static"}
@@ -110,9 +110,26 @@ def queue_name(instruction: Instruction) -> str:
 
 def _operations(machine: Machine, examples: Sequence[Instruction]) -> Array:
     """A record per operation, by an instruction that does it, as if on the first core."""
+    known = _known(machine)
+    said = []
+    for example in examples:
+        key = example.operation, example.transfer is not None
+        said.append(known.get(key) or known.setdefault(key, _said(machine, example)))
     made = np.zeros(len(examples), INSTRUCTION)
-    made[list(_SAID.names or ())] = np.array([_said(machine, example) for example in examples], dtype=_SAID)
+    made[list(_SAID.names or ())] = np.array(said, dtype=_SAID)
     return made
+
+
+_Known = dict[tuple[Operation, bool], tuple[float, ...]]
+_KNOWN: dict[int, tuple[Machine, _Known]] = {}
+"""What operations come to on a machine, by its identity: launches share operations."""
+_MANY = 1 << 17
+
+
+def _known(machine: Machine) -> _Known:
+    if len(_KNOWN) > len(TARGETS) or sum(len(known) for _, known in _KNOWN.values()) > _MANY:
+        _KNOWN.clear()
+    return _KNOWN.setdefault(id(machine), (machine, {}))[1]
 
 
 def _said(machine: Machine, i: Instruction) -> tuple[float, ...]:
