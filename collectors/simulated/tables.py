@@ -11,6 +11,7 @@ from importlib.metadata import version
 import pyarrow as pa
 
 from collectors.records import Profile
+from collectors.simulated.flow_rows import flow_table
 from collectors.simulated.instruction_rows import instruction_table
 from collectors.simulated.intervals import Spans, active_shares, engine_spans, union_table
 from collectors.simulated.traffic import necessary_bytes, packet_counts, spilled_bytes
@@ -126,15 +127,14 @@ def _raw(simulation: Simulation, facts: Machine) -> dict[str, object]:
 
 
 def _tables(simulation: Simulation, profile_id: str, spans: Spans) -> dict[str, pa.Table]:
-    instructions, flow = instruction_table(simulation)
     trace, timeline = simulation.trace, simulation.list_scheduled
     tables = {
-        "Instruction": instructions,
+        "Instruction": instruction_table(simulation),
         "ActiveTime": union_table(spans),
         "DmaPacketAggregated": transfer_table(trace, timeline),
         "DmaPacket": packet_table(trace, timeline),
         "DmaQueuesInfo": queue_table(trace, timeline),
-        "Flow": flow,
+        "Flow": flow_table(trace, timeline),
         "Warning": pa.table(
             {
                 "message": pa.array(trace.warnings, pa.string()),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -11,31 +12,53 @@ from simulator.compiler.spills import spill_bytes
 from simulator.costs.cost import itemsize
 from simulator.costs.dma import movement, packets
 from simulator.machine.facts import Machine
-from simulator.trace import Instruction, Region, Tensor, Trace
+from simulator.timeline.program import numbered
+from simulator.trace import Instruction, Memory, Region, Tensor, Trace
+
+Array = np.ndarray[Any, Any]
+_MEMORIES: tuple[Memory, ...] = ("hbm", "sbuf", "psum")
 
 PACKET_CLASSES = {"swdge": "software_dynamic", "hwdge": "hardware_dynamic", "none": "static"}
 _GRID = 4_000_000
 """Cells of the grid of cut points up to which the union of regions is computed exactly."""
 
 
-def bytes_by_memory(instruction: Instruction, tensors: list[Tensor]) -> dict[str, int]:
-    """Bytes an instruction reads and writes, by "hbm_read_bytes", "sbuf_write_bytes", and so on.
+def bytes_by_memory(instructions: Sequence[Instruction], tensors: Sequence[Tensor]) -> dict[str, Array]:
+    """Bytes each instruction reads and writes, by "hbm_read_bytes", "sbuf_write_bytes", and so on.
 
     A transfer moves `transfer.bytes`. A compute operand is its region; a strided one, whose region is a
     bounding box, no more than its elements.
     """
-    found: dict[str, int] = {}
-    if instruction.transfer is not None:
-        moved = instruction.transfer
-        _add(found, moved.source_memory, "read", moved.bytes)
-        _add(found, moved.target_memory, "write", moved.bytes)
-        return found
-    wide = itemsize(instruction.dtypes[0]) if instruction.dtypes else 4
-    most = 128 * max(1, instruction.elements) * max((itemsize(d) for d in instruction.dtypes), default=wide)
-    for way, regions in (("read", instruction.reads), ("write", instruction.writes)):
-        for region in regions:
-            _add(found, tensors[region.tensor].memory, way, min(area(region), most))
+    operation, first = numbered((i.operation for i in instructions), len(instructions))
+    most = np.array([_most(instructions[k]) for k in first], dtype=np.int64)[operation]
+    moving = np.array([k for k, i in enumerate(instructions) if i.transfer is not None], dtype=np.int64)
+    most[moving] = 0
+    memory = np.array([_MEMORIES.index(tensor.memory) for tensor in tensors], dtype=np.int64)
+    found: dict[str, Array] = {}
+    for way, side in (("read", "source_memory"), ("write", "target_memory")):
+        sizes = _operand_bytes([i.reads if way == "read" else i.writes for i in instructions], memory, most)
+        transfers = [instructions[k].transfer for k in moving.tolist()]
+        places = [_MEMORIES.index(getattr(transfer, side)) for transfer in transfers]
+        sizes[places, moving] = [transfer.bytes for transfer in transfers if transfer is not None]
+        found |= {f"{name}_{way}_bytes": sizes[k] for k, name in enumerate(_MEMORIES)}
     return found
+
+
+def _most(instruction: Instruction) -> int:
+    """Bytes of an operand's elements, by the widest type of any."""
+    widest = max(map(itemsize, instruction.dtypes), default=4)
+    return 128 * max(1, instruction.elements) * widest
+
+
+def _operand_bytes(regions: Sequence[tuple[Region, ...]], memory: Array, most: Array) -> Array:
+    """Sums over each instruction's regions by memory, [memories, instructions]; a region counts `most`."""
+    lengths = np.fromiter(map(len, regions), np.int64, len(regions))
+    owner = np.repeat(np.arange(len(regions)), lengths)
+    cells = np.fromiter(chain.from_iterable(chain.from_iterable(regions)), np.int64, 5 * len(owner))
+    tensor, row0, row1, byte0, byte1 = cells.reshape(-1, 5).T
+    sizes = np.zeros((len(_MEMORIES), len(regions)), dtype=np.int64)
+    np.add.at(sizes, (memory[tensor], owner), np.minimum((row1 - row0) * (byte1 - byte0), most[owner]))
+    return sizes
 
 
 def packet_counts(trace: Trace, facts: Machine) -> dict[str, int]:
@@ -60,16 +83,6 @@ def spilled_bytes(trace: Trace) -> dict[str, int]:
         for name, size in spill_bytes(instruction).items():
             found[name] = found.get(name, 0) + size
     return found
-
-
-def _add(found: dict[str, int], memory: str, way: str, size: int) -> None:
-    name = f"{memory}_{way}_bytes"
-    found[name] = found.get(name, 0) + size
-
-
-def area(region: Region) -> int:
-    """Bytes of a region's box."""
-    return (region.row1 - region.row0) * (region.byte1 - region.byte0)
 
 
 def necessary_bytes(trace: Trace) -> int:
