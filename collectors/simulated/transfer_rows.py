@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
-from simulator.api import ScheduledTransfer, Timeline
-from simulator.trace import Instruction, Trace, Transfer
+from simulator.api import Timeline
+from simulator.timeline.state import DMA_ENGINES
+from simulator.trace import Instruction, Trace
+
+Array = np.ndarray[Any, Any]
 
 QUEUE_TYPE = {"hwdge": "hardware_dynamic", "swdge": "software_dynamic", "none": "data"}
 _PLACE = {"hbm": "DRAM", "sbuf": "SB", "psum": "PSUM"}
@@ -55,112 +59,109 @@ def transfer_id(core: int, instruction: int) -> str:
 
 def transfer_table(trace: Trace, timeline: Timeline) -> pa.Table:
     """DmaPacketAggregated: a row per transfer."""
-    numbers = _queue_numbers(timeline)
-    rows = [_transfer_row(trace, moved, numbers) for moved in timeline.transfers]
-    return pa.Table.from_pylist(rows, _TRANSFERS)
+    moved = _Moved(trace, timeline)
+    places = [f"{s.file}:{s.line}" for s in trace.sources]
+    sizes, transfers = [t.bytes for t in moved.transfers], moved.transfers
+    columns = moved.shared() | {
+        "id": moved.ids,
+        "op": ["transpose" if t.transpose else "copy" for t in transfers],
+        **_sizes(np.array(sizes, dtype=np.int64), moved.end - moved.start),
+        "source": [_PLACE[t.source_memory] for t in transfers],
+        "dest": [_PLACE[t.target_memory] for t in transfers],
+        "is_transpose_mode": [t.transpose for t in transfers],
+        "descriptors": [t.descriptors for t in transfers],
+        "trigger_idx": timeline.transfers.instruction,
+        "nki_source_location": [places[i.source] if places else None for i in moved.instructions],
+    }
+    return pa.table([columns[name] for name in _TRANSFERS.names], schema=_TRANSFERS)
 
 
 def packet_table(trace: Trace, timeline: Timeline) -> pa.Table:
     """DmaPacket: a row per transfer and DMA engine, with the engine's share of the bytes."""
-    numbers = _queue_numbers(timeline)
-    rows = [row for moved in timeline.transfers for row in _packet_rows(trace, moved, numbers)]
-    return pa.Table.from_pylist(rows, _PACKETS)
+    moved = _Moved(trace, timeline)
+    engines = (timeline.transfers.mask[:, None] >> np.arange(DMA_ENGINES)) & 1
+    transfer, engine = np.nonzero(engines)
+    whole, position = engines.sum(axis=1), (np.cumsum(engines, axis=1) - 1)[transfer, engine]
+    sizes = np.array([t.bytes for t in moved.transfers], dtype=np.int64)
+    share, rest = np.divmod(sizes, np.maximum(whole, 1))
+    each, ids = pa.array(transfer), pa.array(moved.ids, pa.string())
+    columns = {
+        name: pa.array(column, _TRANSFERS.field(name).type).take(each)
+        for name, column in moved.shared().items()
+    }
+    columns |= {
+        "id": [f"{moved.ids[k]}:{e}" for k, e in zip(transfer.tolist(), engine.tolist(), strict=True)],
+        "packet_aggregation_id": ids.take(each),
+        "engine_idx": engine,
+        **_sizes(share[transfer] + (position < rest[transfer]), (moved.end - moved.start)[transfer]),
+    }
+    return pa.table([columns[name] for name in _PACKETS.names], schema=_PACKETS)
+
+
+def _sizes(sizes: Array, took: Array) -> dict[str, Any]:
+    """The columns of bytes moved in `took` ns; there is no throughput where that is none."""
+    rate = pa.array(sizes / np.maximum(took, 1) * 1e9, mask=took <= 0)
+    return {"read_bytes": sizes, "write_bytes": sizes, "transfer_bytes": sizes, "throughput": rate}
+
+
+class _Moved:
+    """The transfers of a timeline with the instructions that started them."""
+
+    def __init__(self, trace: Trace, timeline: Timeline) -> None:
+        self.trace, self.moved = trace, timeline.transfers
+        self.start, self.end = (
+            np.rint(column).astype(np.int64) for column in (self.moved.start_ns, self.moved.end_ns)
+        )
+        self.triggers = list(zip(self.moved.core.tolist(), self.moved.instruction.tolist(), strict=True))
+        self.instructions = [trace.cores[core][k] for core, k in self.triggers]
+        self.transfers = [i.transfer for i in self.instructions if i.transfer is not None]
+        self.ids = [transfer_id(core, k) for core, k in self.triggers]
+
+    def queues(self) -> dict[tuple[int, str], tuple[int, str]]:
+        """Number and type of each queue by core and name, in that order."""
+        names = self.names()
+        types = {key: QUEUE_TYPE[t.dge] for key, t in zip(names, self.transfers, strict=True)}
+        numbers = dict.fromkeys(range(len(self.trace.cores)), -1)
+        found = {}
+        for core, name in sorted(types):
+            numbers[core] += 1
+            found[core, name] = numbers[core], types[core, name]
+        return found
+
+    def names(self) -> list[tuple[int, str]]:
+        """Each transfer's core and queue."""
+        queues = [self.moved.names[queue] for queue in self.moved.queue.tolist()]
+        return list(zip(self.moved.core.tolist(), queues, strict=True))
+
+    def shared(self) -> dict[str, Any]:
+        """The columns that a transfer and its packets have in common."""
+        queues, names = self.queues(), self.names()
+        return {
+            "pcore_idx": self.moved.core,
+            "start_ts": self.start,
+            "end_ts": self.end,
+            "duration_ns": self.end - self.start,
+            "queue_name": [name for _, name in names],
+            "queue_idx": [queues[key][0] for key in names],
+            "queue_type": [QUEUE_TYPE[t.dge] for t in self.transfers],
+            "variable": [_variable(self.trace, i) for i in self.instructions],
+        }
 
 
 def queue_table(trace: Trace, timeline: Timeline) -> pa.Table:
     """DmaQueuesInfo: the queues transfers went through."""
-    kinds = {
-        (moved.core, moved.queue): QUEUE_TYPE[_transfer(trace, moved)[1].dge] for moved in timeline.transfers
-    }
     rows = [
-        {"name": queue, "type": kinds[core, queue], "pcore_idx": core, "idx": number}
-        for (core, queue), number in _queue_numbers(timeline).items()
+        {"name": name, "type": kind, "pcore_idx": core, "idx": number}
+        for (core, name), (number, kind) in _Moved(trace, timeline).queues().items()
     ]
     return pa.Table.from_pylist(rows, _QUEUES)
-
-
-def _queue_numbers(timeline: Timeline) -> dict[tuple[int, str], int]:
-    names = sorted({(moved.core, moved.queue) for moved in timeline.transfers})
-    seen: dict[int, int] = {}
-    numbers = {}
-    for core, queue in names:
-        numbers[core, queue] = seen.get(core, 0)
-        seen[core] = numbers[core, queue] + 1
-    return numbers
-
-
-def _transfer(trace: Trace, moved: ScheduledTransfer) -> tuple[Instruction, Transfer]:
-    instruction = trace.cores[moved.core][moved.instruction]
-    assert instruction.transfer is not None
-    return instruction, instruction.transfer
 
 
 def _variable(trace: Trace, instruction: Instruction) -> str:
     """The tensor in HBM a transfer is about, else the one it writes."""
     regions = (*instruction.reads, *instruction.writes)
-    outside = [r for r in regions if trace.tensors[r.tensor].memory == "hbm"]
-    chosen = outside or list(instruction.writes) or list(instruction.reads)
+    for region in regions:
+        if trace.tensors[region.tensor].memory == "hbm":
+            return trace.tensors[region.tensor].name
+    chosen = instruction.writes or instruction.reads
     return trace.tensors[chosen[0].tensor].name if chosen else ""
-
-
-def _transfer_row(
-    trace: Trace, moved: ScheduledTransfer, numbers: dict[tuple[int, str], int]
-) -> dict[str, Any]:
-    instruction, transfer = _transfer(trace, moved)
-    start, end = round(moved.start_ns), round(moved.end_ns)
-    source = trace.sources[instruction.source] if trace.sources else None
-    return {
-        "pcore_idx": moved.core,
-        "id": transfer_id(moved.core, moved.instruction),
-        "start_ts": start,
-        "end_ts": end,
-        "duration_ns": end - start,
-        "queue_name": moved.queue,
-        "queue_idx": numbers[moved.core, moved.queue],
-        "queue_type": QUEUE_TYPE[transfer.dge],
-        "op": "transpose" if transfer.transpose else "copy",
-        "variable": _variable(trace, instruction),
-        "read_bytes": transfer.bytes,
-        "write_bytes": transfer.bytes,
-        "transfer_bytes": transfer.bytes,
-        "throughput": transfer.bytes / (end - start) * 1e9 if end > start else None,
-        "source": _PLACE[transfer.source_memory],
-        "dest": _PLACE[transfer.target_memory],
-        "is_transpose_mode": transfer.transpose,
-        "descriptors": transfer.descriptors,
-        "trigger_idx": moved.instruction,
-        "nki_source_location": f"{source.file}:{source.line}" if source else None,
-    }
-
-
-def _packet_rows(
-    trace: Trace, moved: ScheduledTransfer, numbers: dict[tuple[int, str], int]
-) -> list[dict[str, Any]]:
-    instruction, transfer = _transfer(trace, moved)
-    whole = transfer_id(moved.core, moved.instruction)
-    share, rest = divmod(transfer.bytes, len(moved.engines))
-    start, end = round(moved.start_ns), round(moved.end_ns)
-    variable = _variable(trace, instruction)
-    rows = []
-    for position, engine in enumerate(moved.engines):
-        size = share + (position < rest)
-        rows.append(
-            {
-                "pcore_idx": moved.core,
-                "id": f"{whole}:{engine}",
-                "packet_aggregation_id": whole,
-                "start_ts": start,
-                "end_ts": end,
-                "duration_ns": end - start,
-                "engine_idx": engine,
-                "queue_idx": numbers[moved.core, moved.queue],
-                "queue_name": moved.queue,
-                "queue_type": QUEUE_TYPE[transfer.dge],
-                "variable": variable,
-                "read_bytes": size,
-                "write_bytes": size,
-                "transfer_bytes": size,
-                "throughput": size / (end - start) * 1e9 if end > start else None,
-            }
-        )
-    return rows
