@@ -30,8 +30,9 @@ def engine_spans(trace: Trace, timeline: Timeline) -> Spans:
         loads = [(start, end) for c, start, end in timeline.table_loads if c == core]
         if loads:
             spans[core, "scalar"] = merge(np.concatenate((spans[core, "scalar"], np.array(loads))))
-        moved = [(t.start_ns, t.end_ns) for t in timeline.transfers if t.core == core]
-        spans[core, "dma"] = merge(np.array(moved, dtype=float).reshape(-1, 2))
+        moved = timeline.transfers
+        own = moved.core == core
+        spans[core, "dma"] = merge(np.column_stack((moved.start_ns[own], moved.end_ns[own])))
     return spans
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from importlib.metadata import version
 
+import numpy as np
 import pyarrow as pa
 
 from collectors.records import Profile
@@ -17,7 +18,6 @@ from collectors.simulated.intervals import Spans, active_shares, engine_spans, u
 from collectors.simulated.traffic import necessary_bytes, packet_counts, spilled_bytes
 from collectors.simulated.transfer_rows import packet_table, queue_table, transfer_table
 from simulator.api import Simulation, Timeline
-from simulator.costs.dma import movement
 from simulator.machine.facts import Machine, machine
 from simulator.trace import Instruction
 
@@ -82,15 +82,12 @@ def movement_share(simulation: Simulation, facts: Machine) -> float:
     duration = simulation.list_scheduled.duration_ns
     if not duration:
         return 0.0
-    busiest, crossing = 0.0, 0.0
-    for core in simulation.trace.cores:
-        work = [0.0] * int(facts.dma.engines)
-        for moved in (movement(facts, i) for i in core if i.transfer is not None):
-            crossing += moved.hbm_bytes
-            for engine in range(len(work)):
-                work[engine] += moved.work_ns if moved.mask >> engine & 1 else 0.0
-        busiest = max(busiest, *work)
-    return max(busiest / duration, crossing / facts.hbm.bytes_per_ns / duration)
+    moved, engines = simulation.plan.transfers, int(facts.dma.engines)
+    transfer, engine = np.nonzero(moved["mask"][:, None] >> np.arange(engines) & 1)
+    each = moved["core"][transfer] * engines + engine
+    busiest = np.bincount(each, moved["work_ns"][transfer]).max(initial=0.0)
+    crossing = int(moved["hbm_bytes"].sum())
+    return float(max(busiest / duration, crossing / facts.hbm.bytes_per_ns / duration))
 
 
 def interval(simulation: Simulation, facts: Machine, bound: str) -> tuple[int, int, str]:
