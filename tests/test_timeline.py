@@ -14,9 +14,11 @@ from trace_builders import Kernel
 from simulator.costs.dma import read_tail
 from simulator.costs.table import cost
 from simulator.errors import SimulatorError
-from simulator.machine.facts import machine
+from simulator.machine.facts import instead, machine, with_values
+from simulator.timeline.boxes import find_overlaps
 from simulator.timeline.ideal import RESOURCES, ideal_ns
 from simulator.timeline.plan import prepare
+from simulator.timeline.program import columns, program_of
 from simulator.timeline.schedule import schedule
 from simulator.timeline.state import WINDOW
 from simulator.trace import ENGINES, Region
@@ -363,7 +365,53 @@ def test_a_kernel_without_instructions_takes_no_time():
     assert schedule(Kernel().trace(), "list").duration_ns == 0
 
 
+def test_other_constants_change_the_times_of_operations_already_scheduled():
+    trace = copy_chain().trace()
+    before = schedule(trace, "list").duration_ns
+    with instead(with_values(TRN2, {"vector.drain_ns": TRN2.vector.drain_ns + 100})):
+        assert schedule(trace, "list").duration_ns == pytest.approx(before + 100)
+    assert schedule(trace, "list").duration_ns == before
+
+
+def test_cores_that_use_the_same_bytes_do_not_wait_for_each_other():
+    kernel = Kernel(lnc=2)
+    tile = kernel.tensor("sbuf", 2048)
+    kernel.add("vector", "max8", 512, writes=(tile,), core=0)
+    kernel.add("scalar", "activation", 512, reads=(tile,), writes=(kernel.tensor("sbuf", 2048),), core=1)
+    assert schedule(kernel.trace(), "as_written").ready_ns[1][0] == 0
+
+
 # ---------------------------------------------------------------- any trace
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(*[st.integers(0, 1)] * 3, *[st.integers(0, 5)] * 4), min_size=1, max_size=30))
+def test_boxes_overlap_and_cover_where_their_rows_and_bytes_do(drawn):
+    kernel = Kernel(lnc=2)
+    tensors = [kernel.tensor("sbuf", 16, rows=16) for _ in range(2)]
+    for core, tensor, reads, row, rows, byte, size in drawn:
+        region = Region(tensors[tensor], row, row + rows + 1, byte, byte + size + 1)
+        kernel.add(
+            "vector",
+            "max8",
+            8,
+            **{"reads" if reads else "writes": (region,)},
+            core=core,
+        )
+    uses = program_of(kernel.cores).uses
+    found = find_overlaps(uses, columns(kernel.tensors))
+    boxes = [Region(*map(int, region)) for region in uses.regions]
+    core_of = np.searchsorted(uses.boxes[1:], np.arange(len(boxes)), side="right")
+    written = {(core_of[box], boxes[box].tensor) for box in uses.writes.items}
+    for a, (over, inside) in enumerate(zip(found.overlaps.sets(), found.covers.sets(), strict=True)):
+        near = {b for b in range(len(boxes)) if core_of[a] == core_of[b] and overlap(boxes[a], boxes[b])}
+        assert over == (near if (core_of[a], boxes[a].tensor) in written else set())
+        assert inside == {b for b in over if contains(boxes[a], boxes[b])}
+
+
+def contains(outer, inner):
+    rows = outer.row0 <= inner.row0 and inner.row1 <= outer.row1
+    return rows and outer.byte0 <= inner.byte0 and inner.byte1 <= outer.byte1
 
 
 @st.composite

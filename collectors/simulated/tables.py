@@ -6,6 +6,7 @@ Rows show the list-scheduled timeline, `other_*` the as-written one.
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.metadata import version
 
 import numpy as np
@@ -58,11 +59,16 @@ def profile_of(simulation: Simulation, profile_id: str) -> Profile:
         psum_peak_banks=timeline.psum_peak_banks,
         bound=bound,
         tool="simulator",
-        tool_version=f"{version('nki-dashboard')}+{facts.digest[:12]}",
+        tool_version=f"{_version()}+{facts.digest[:12]}",
         data_dependent=", ".join(trace.data_dependent),
         raw=_raw(simulation, facts),
         tables=_tables(simulation, profile_id, spans),
     )
+
+
+@cache
+def _version() -> str:
+    return version("nki-dashboard")
 
 
 def bound_of(simulation: Simulation, facts: Machine, engines: dict[str, float | None]) -> str:
