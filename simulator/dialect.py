@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 lock = threading.RLock()
+PACKAGES = ("nki", "neuronxcc")
 
 
 def _ours() -> dict[str, ModuleType]:
@@ -39,9 +40,11 @@ def _ours() -> dict[str, ModuleType]:
 
 
 def _imported() -> list[str]:
-    """Names of imported modules of NKI."""
-    near = [name for name in sys.modules if name.startswith(("nki", "neuronxcc"))]
-    return [name for name in near if name.partition(".")[0] in ("nki", "neuronxcc")]
+    """Names of imported modules of NKI; there are none where neither package is."""
+    if sys.modules.keys().isdisjoint(PACKAGES):
+        return []
+    near = [name for name in sys.modules if name.startswith(PACKAGES)]
+    return [name for name in near if name.partition(".")[0] in PACKAGES]
 
 
 @contextlib.contextmanager

@@ -155,7 +155,8 @@ def _bad(error: Exception, name: str, where: str) -> BadKernel:
 
 def _trace(launch: Launch, function: Callable[..., Any], outcomes: list[Any]) -> Trace:
     outputs, warnings = returned(launch, outcomes)
-    files = {source.file: "".join(linecache.getlines(source.file)) for source in launch.sources}
+    names = dict.fromkeys([source.file for source in launch.sources])
+    files = {name: "".join(linecache.getlines(name)) for name in names}
     return Trace(
         getattr(function, "__name__", "kernel"),
         launch.target,

@@ -16,7 +16,13 @@ def steering_inputs(cores: Sequence[Sequence[Instruction]], tensors: Sequence[Te
 
     A tensor holds what flowed into any part of it, so what shares a tensor with a steering value counts too.
     """
-    steered = {region[0] for core in cores for i in core for region in _steering(i)}
+    steered = {
+        region[0]
+        for core in cores
+        for i in core
+        if len(i.reads) + len(i.writes) > len(i.operation.dtypes) or i.operation.call == READS_A_REGISTER
+        for region in _steering(i)
+    }
     if not steered:
         return ()
     inputs = [tensor for tensor in tensors if tensor.role == "input"]
