@@ -103,6 +103,7 @@ def _run(launch: Launch, function: Callable[..., Any], bound: dict[str, Any]) ->
         handover.second.join()
     elif launch.lnc == 2:
         second()
+    handover.second = None  # it holds the launch, which is to go as soon as nothing needs it
     if handover.failed is not None:
         raise handover.failed
     return results

@@ -137,10 +137,9 @@ def check_tiling(
 
 def check_bank(call: str, dst: NkiTensor) -> None:
     """One matmul writes within one 2 KiB PSUM bank."""
-    storage = dst.storage
-    start = dst.start % storage.row_bytes
-    used = dst.layout.free * dst.layout.itemsize
-    if start // PSUM_BANK_BYTES != (start + used - 1) // PSUM_BANK_BYTES:
+    form = dst.layout
+    used = form.free * form.itemsize
+    if dst.start % form.row_bytes % PSUM_BANK_BYTES + used > PSUM_BANK_BYTES:
         raise refuse(
             "psum-bank",
             f"{call} writes {used} bytes per partition across a {PSUM_BANK_BYTES}-byte PSUM bank",

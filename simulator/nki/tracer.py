@@ -79,7 +79,7 @@ class Lines:
     def __init__(self, sources: list[Source]) -> None:
         self._places: dict[tuple[int, int], int] = {}
         self._sources = sources
-        self._numbers: dict[tuple[CodeType, int], int] = {}
+        self._numbers: dict[tuple[int, int], int] = {}
         self._codes: list[CodeType] = []
 
     def at(self, frame: FrameType) -> int:
@@ -100,11 +100,12 @@ class Lines:
         return found
 
     def _number(self, code: CodeType, line: int) -> int:
-        found = self._numbers.get((code, line))
+        place = (id(code), line)
+        found = self._numbers.get(place)
         if found is None:
-            found = self._numbers[code, line] = len(self._sources)
+            found = self._numbers[place] = len(self._sources)
             self._sources.append(Source(code.co_filename, line, code.co_name))
-        self._codes.append(code)  # as long as it lives its id is its own
+            self._codes.append(code)  # as long as it lives its id is its own
         return found
 
 
