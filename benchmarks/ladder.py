@@ -13,7 +13,8 @@ import ml_dtypes
 import numpy as np
 
 from kernels.ladder.measured import RUNGS
-from simulator.api import KernelRef, simulate
+from simulator.api import simulate
+from simulator.kernel_ref import KernelRef
 
 DTYPES = {"bfloat16": np.dtype(ml_dtypes.bfloat16), "float32": np.dtype(np.float32)}
 

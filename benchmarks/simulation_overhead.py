@@ -19,8 +19,9 @@ from functools import partial
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import qwen
-from simulator.api import KernelRef, simulate
+from simulator.api import simulate
 from simulator.compiler.first_dialect import compiled
+from simulator.kernel_ref import KernelRef
 from simulator.nki.execute import execute
 from simulator.timeline.plan import prepare
 from simulator.timeline.schedule import schedule

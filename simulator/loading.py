@@ -14,9 +14,9 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from simulator.absent import standing_in
-from simulator.api import KernelRef
 from simulator.dialect import lock, nki_modules
 from simulator.errors import BadKernel, SimulatorError
+from simulator.kernel_ref import KernelRef
 
 _loaded: dict[tuple[str, ...], ModuleType] = {}
 

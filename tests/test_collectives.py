@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from kernels import estimates
-from simulator.api import KernelRef, simulate_ranks
+from simulator.api import simulate_ranks
 from simulator.errors import KernelRefused
+from simulator.kernel_ref import KernelRef
 from simulator.machine.facts import machine, targets
 from simulator.nki.execute import execute, execute_ranks
 

@@ -9,8 +9,9 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from simulator.api import KernelRef, Simulation, simulate
+from simulator.api import Simulation, simulate
 from simulator.compiler.first_dialect import compiled
+from simulator.kernel_ref import KernelRef
 from simulator.nki.execute import execute
 
 KERNELS = """

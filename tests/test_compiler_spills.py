@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from collectors.simulated.tables import profile_of
-from simulator.api import KernelRef, Simulation, simulate
+from simulator.api import Simulation, simulate
 from simulator.compiler.spills import spill_bytes
 from simulator.errors import KernelRefused
+from simulator.kernel_ref import KernelRef
 from simulator.machine.facts import machine
 from simulator.nki.capacity import peak_of, uses_of
 

@@ -12,7 +12,8 @@ from kernels.references import reference
 from kernels.registry import PRESETS, VARIANTS, Variant, kernel_choice, variant
 from kernels.shapes import RANK, Situation
 from kernels.small_model import check_small_model
-from simulator.api import KernelRef, Simulation, simulate
+from simulator.api import Simulation, simulate
+from simulator.kernel_ref import KernelRef
 from simulator.nki.execute import execute
 from simulator.trace import Transfer
 

@@ -21,7 +21,7 @@ from kernels.registry import (
 )
 from kernels.shapes import RANK, Situation
 from kernels.wiring import WIRING
-from simulator.api import KernelRef
+from simulator.kernel_ref import KernelRef
 from simulator.loading import load
 
 

@@ -15,8 +15,8 @@ from collectors.cli import cli
 from collectors.errors import UsageError
 from collectors.simulated import identity
 from simulator.absent import standing_in
-from simulator.api import KernelRef
 from simulator.errors import BadKernel
+from simulator.kernel_ref import KernelRef
 from simulator.loading import load
 from simulator.nki.execute import execute
 

@@ -4,7 +4,8 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from simulator.api import KernelRef, simulate
+from simulator.api import simulate
+from simulator.kernel_ref import KernelRef
 
 RUNGS = ("tiled", "hoisted", "blocked", "row_loads")
 BLOCKS = {

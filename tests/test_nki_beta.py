@@ -9,9 +9,10 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from simulator.api import KernelRef, simulate
+from simulator.api import simulate
 from simulator.compiler.first_dialect import compiled
 from simulator.errors import KernelRefused, SimulatorError, UnknownName
+from simulator.kernel_ref import KernelRef
 from simulator.nki.execute import execute
 from simulator.trace import Trace
 

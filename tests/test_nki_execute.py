@@ -10,9 +10,10 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from simulator.api import KernelRef, simulate
+from simulator.api import simulate
 from simulator.dialect import nki_modules
 from simulator.errors import BadKernel, KernelRefused, UnknownName
+from simulator.kernel_ref import KernelRef
 from simulator.loading import load
 from simulator.machine.facts import machine
 from simulator.nki.execute import execute

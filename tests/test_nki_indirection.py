@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from simulator.api import KernelRef
 from simulator.errors import KernelRefused
+from simulator.kernel_ref import KernelRef
 from simulator.nki.execute import execute
 from simulator.trace import Trace
 

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from scipy import special
 
-from simulator.api import KernelRef, simulate
+from simulator.api import simulate
 from simulator.errors import KernelRefused
+from simulator.kernel_ref import KernelRef
 from simulator.nki.execute import execute
 from simulator.trace import Trace
 

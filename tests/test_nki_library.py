@@ -9,8 +9,8 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from simulator.api import KernelRef
 from simulator.errors import KernelRefused
+from simulator.kernel_ref import KernelRef
 from simulator.nki.dtypes import DTYPES
 from simulator.nki.execute import execute
 from simulator.nki.mx import packed, scale_rows, unpacked

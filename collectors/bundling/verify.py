@@ -15,13 +15,14 @@ from collectors.simulated.identity import module_file
 from kernels.arguments import arguments
 from kernels.registry import Variant
 from kernels.shapes import RANK, Situation
-from simulator.api import KernelRef, Simulation, simulate
+from simulator.api import Simulation, simulate
+from simulator.kernel_ref import KernelRef
 
 FORBIDDEN = re.compile(r"\bsubprocess\b|\b(?:eval|exec)\s*\(")
 TOKENS = {"decode": 1, "prefill": 128}
 LOAD = """
 import sys
-from simulator.api import KernelRef
+from simulator.kernel_ref import KernelRef
 from simulator.loading import load
 load(KernelRef(sys.argv[2], file=sys.argv[1]))
 print(",".join(sorted(m for m in sys.modules if m.split(".")[0] in ("kernels", "qwen", "collectors"))))

@@ -16,7 +16,7 @@ from analysis.measured import Role, Skipped
 from collectors.errors import UnreadableInput
 from collectors.simulated.known_kernels import KNOWN, UNPUBLISHED, Key, Shapes, Steering
 from kernels.ladder.measured import AGENTIC, RUNGS, Rung
-from simulator.api import KernelRef
+from simulator.kernel_ref import KernelRef
 from simulator.machine.facts import machine
 
 DTYPES: Mapping[str, np.dtype[Any]] = {

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from collectors.simulated.instruction_rows import instruction_id
 from collectors.simulated.transfer_rows import transfer_id
-from simulator.api import Timeline
+from simulator.timelines import Timeline
 from simulator.trace import ENGINES, Trace
 
 Array = np.ndarray[Any, Any]

@@ -9,10 +9,11 @@ import numpy as np
 import pyarrow as pa
 
 from collectors.simulated.traffic import bytes_by_memory
-from simulator.api import Simulation, Timeline
+from simulator.api import Simulation
 from simulator.compiler.spills import SPILLS, spill_bytes
 from simulator.costs.cost import all_halves, any_psum, itemsize
 from simulator.timeline.program import numbered
+from simulator.timelines import Timeline
 from simulator.trace import ENGINES, Instruction, Trace
 
 _FAST_CALLS = frozenset({"tensor_copy", "tensor_scalar", "tensor_tensor"})

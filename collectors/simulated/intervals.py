@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from collectors.records import ENGINE_NAMES
-from simulator.api import Timeline
+from simulator.timelines import Timeline
 from simulator.trace import Trace
 
 Array = np.ndarray[Any, Any]

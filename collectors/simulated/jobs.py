@@ -15,8 +15,9 @@ from typing import Any, ClassVar, Protocol
 from collectors.arguments import data_hash
 from collectors.simulated import cache, identity
 from collectors.simulated.cache import Entry
-from simulator.api import KernelRef, Simulation, idealised, simulate, simulate_ranks
+from simulator.api import Simulation, idealised, simulate, simulate_ranks
 from simulator.errors import BadKernel, KernelRefused, SimulatorError, UnknownName
+from simulator.kernel_ref import KernelRef
 
 Values = dict[str, Any]
 UNEQUAL = 1.01

@@ -16,7 +16,7 @@ from pathlib import Path
 from analysis.measured import Skipped
 from collectors.simulated import cache
 from collectors.simulated.calibration import PROFILED, Case, Launch
-from simulator.api import KernelRef
+from simulator.kernel_ref import KernelRef
 
 REPOSITORY = "nki-moe-megakernel"
 HELPERS = "nki-library"

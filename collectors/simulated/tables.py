@@ -18,8 +18,9 @@ from collectors.simulated.instruction_rows import instruction_table
 from collectors.simulated.intervals import Spans, active_shares, engine_spans, union_table
 from collectors.simulated.traffic import necessary_bytes, packet_counts, spilled_bytes
 from collectors.simulated.transfer_rows import packet_table, queue_table, transfer_table
-from simulator.api import Simulation, Timeline
+from simulator.api import Simulation
 from simulator.machine.facts import Machine, machine
+from simulator.timelines import Timeline
 from simulator.trace import Instruction
 
 BOUND_SHARE = 0.5

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from simulator.api import Timeline
 from simulator.timeline.state import DMA_ENGINES
+from simulator.timelines import Timeline
 from simulator.trace import Instruction, Trace
 
 Array = np.ndarray[Any, Any]

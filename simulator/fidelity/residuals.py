@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from statistics import median
 
-from simulator.api import Timeline
 from simulator.costs.dma import descriptor_time
 from simulator.costs.table import CostTable
 from simulator.fidelity.replay import Replay
 from simulator.machine.facts import Machine
 from simulator.timeline.schedule import schedule
+from simulator.timelines import Timeline
 from simulator.trace import ENGINES, Instruction, Trace
 
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from simulator.api import KernelRef
 from simulator.errors import BadKernel, KernelRefused, SimulatorError
 from simulator.expressions import made as made_of_names
+from simulator.kernel_ref import KernelRef
 from simulator.nki.capacity import check_capacity
 from simulator.nki.misused import misuse, place
 from simulator.nki.ranks import Ranks

@@ -7,12 +7,12 @@ from typing import Literal
 
 import numpy as np
 
-from simulator.api import Timeline, Transfers
 from simulator.errors import SimulatorError
 from simulator.timeline.clock import run
 from simulator.timeline.lists import Array
 from simulator.timeline.plan import Plan, prepare
 from simulator.timeline.state import LANES, WINDOW, State, beginning
+from simulator.timelines import Timeline, Transfers
 from simulator.trace import Trace
 
 Order = Literal["as_written", "list"]

@@ -49,7 +49,7 @@ class Executed:
 
     def __getitem__(self, cores: int) -> Callable[..., Any]:
         """Launch on this many cores."""
-        from simulator.api import KernelRef
+        from simulator.kernel_ref import KernelRef
         from simulator.nki.execute import execute
 
         def run(**given: Any) -> Any:

@@ -9,7 +9,7 @@ import nkibench
 import pytest
 from rows import record
 
-from simulator.api import KernelRef
+from simulator.kernel_ref import KernelRef
 from simulator.loading import load
 from simulator.nki.execute import execute
 

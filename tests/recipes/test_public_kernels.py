@@ -22,7 +22,8 @@ from rich.console import Console
 from rich.table import Table
 from rows import record
 
-from simulator.api import KernelRef, Simulation, simulate
+from simulator.api import Simulation, simulate
+from simulator.kernel_ref import KernelRef
 
 VARIABLE = "NKI_CLONES"
 NKILIB = Path("nki-library", "src", "nkilib_src")
