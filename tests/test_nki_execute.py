@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from simulator.kernel_ref import KernelRef
 from simulator.loading import load
 from simulator.machine.facts import machine
 from simulator.nki.execute import execute
+from simulator.nki.tracer import Launch
+from simulator.pause import collector_paused
 from simulator.trace import Trace
 
 KERNELS = str(Path(__file__).with_name("nki_kernels.py"))
@@ -243,6 +246,16 @@ def test_nki_is_ours_inside_and_gone_outside() -> None:
 
         assert nki.isa.__name__ == "simulator.nki.isa"
     assert not [name for name in sys.modules if name == "nki" or name.startswith("nki.")]
+
+
+@pytest.mark.parametrize("lnc", [1, 2])
+def test_a_launch_is_gone_once_its_trace_is_made(lnc: int) -> None:
+    there = {id(each) for each in gc.get_objects() if isinstance(each, Launch)}
+    with collector_paused():
+        trace = run("double", lnc=lnc, x=X)
+        left = [each for each in gc.get_objects() if isinstance(each, Launch) and id(each) not in there]
+    assert trace.cores[0]
+    assert not left
 
 
 def test_an_installed_nki_comes_back_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
