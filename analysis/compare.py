@@ -14,7 +14,7 @@ from analysis.comparability import SourceChange, Unlikeness, shares_simulator, s
 from analysis.headlines import Headline, Sides, headlines, in_unit
 from analysis.score import FORMULAS, Formula, Points, points
 from analysis.side import Side, side, total_of
-from analysis.statistics import Difference, Judgement, difference_of_sums, judge
+from analysis.statistics import Difference, Judgement, Pair, difference_of_sums, judge
 from analysis.totals import totals
 from collectors.records import Phase, Run
 
@@ -124,7 +124,7 @@ def _row(group: Group, sides: Sides, changes: Sequence[SourceChange]) -> Row:
     per = [(t.decode_steps or 1) if decode else 1 for t in (sides.before, sides.after)]
     base, candidate = side(sides.base, group.base, per[0]), side(sides.candidate, group.candidate, per[1])
     listed = pairs(group)
-    difference = in_unit(difference_of_sums(listed, shared_error=sides.shared), per[0])
+    difference = _difference(listed, (per[0], per[1]), shared_error=sides.shared)
     missing = "" if base and candidate else f"only the {'base' if base else 'candidate'} has this slot"
     return Row(
         phase=group.phase,
@@ -137,6 +137,20 @@ def _row(group: Group, sides: Sides, changes: Sequence[SourceChange]) -> Row:
         judgement=judge(difference, blocked=sides.blocked or missing),
         sources=_touching(changes, (*_kernels(base), *_kernels(candidate))),
     )
+
+
+def _difference(listed: Sequence[Pair], per: tuple[int, int], *, shared_error: bool) -> Difference:
+    """The difference per token or request; runs of unlike numbers of steps are each divided by their own."""
+    if per[0] == per[1]:
+        return in_unit(difference_of_sums(listed, shared_error=shared_error), per[0])
+    own = [
+        Pair(
+            pair.base and pair.base.scaled(1 / per[0]),
+            pair.candidate and pair.candidate.scaled(1 / per[1]),
+        )
+        for pair in listed
+    ]
+    return difference_of_sums(own, shared_error=shared_error)
 
 
 def _status(group: Group, identical: bool) -> Status:

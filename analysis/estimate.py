@@ -36,6 +36,11 @@ class Part:
     high: float | None
     provenance: Provenance
 
+    def scaled(self, factor: float) -> Part:
+        """The part times a positive exact factor."""
+        low, high = (None if end is None else end * factor for end in (self.low, self.high))
+        return replace(self, value=self.value * factor, low=low, high=high)
+
 
 @dataclass(frozen=True, slots=True)
 class Estimate:

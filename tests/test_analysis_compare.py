@@ -59,6 +59,22 @@ def headline(comparison: Comparison, key: str) -> Headline:
     return next(each for each in comparison.headlines if each.key == key)
 
 
+def test_rows_of_runs_with_unlike_numbers_of_steps_differ_per_token() -> None:
+    longer = replace(
+        base_run(),
+        run_id="longer",
+        new_tokens=21,
+        launches=tuple(
+            replace(each, count=20) if each.phase == "decode" else each for each in base_run().launches
+        ),
+    )
+    experts = row(compare(tuned_run(), longer), "experts_decode")
+    assert experts.base is not None
+    assert experts.candidate is not None
+    assert (experts.base.time_ns, experts.candidate.time_ns) == (60, 100)
+    assert experts.difference.value == pytest.approx(40)
+
+
 def test_slots_a_fused_kernel_covers_are_one_component() -> None:
     assert components([("a",), ("b",), ("c",), ("a", "b")]) == (("a", "b"), ("c",))
     assert components([("a", "b"), ("c", "d"), ("b", "c"), ("e",)]) == (("a", "b", "c", "d"), ("e",))
