@@ -20,6 +20,11 @@ settings.load_profile("no clock")
 collect_ignore = [] if "NKI_CLONES" in os.environ else ["recipes"]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest comes first, so that no worker is left alone with it at the end."""
+    items.sort(key=lambda item: item.path.name != "test_fresh_clone.py")
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     """A store whose file does not exist yet."""

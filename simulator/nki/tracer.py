@@ -6,19 +6,17 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Sequence
-from types import CodeType, FrameType
 from typing import Any, TypeVar, cast
 
 from simulator.errors import KernelRefused, SimulatorError
 from simulator.nki.dtypes import numpy_name
+from simulator.nki.handover import Handover
 from simulator.nki.initialised import anything_written, is_written, mark_written
+from simulator.nki.lines import Lines
 from simulator.nki.ranks import Ranks
 from simulator.nki.storage import Storage
 from simulator.nki.tensor import NkiTensor
 from simulator.trace import Engine, Instruction, Operation, Region, Source, Tensor, Transfer
-
-_HERE = __name__.rpartition(".")[0]
-
 
 Found = TypeVar("Found", Operation, tuple[Operation, Transfer])
 
@@ -68,91 +66,6 @@ class Launch:
                 storage.source,
             )
         )
-
-
-class Lines:
-    """The source lines of a launch, numbered as they come.
-
-    Python works a line number out from the place in the code each time it is asked; here once for a place.
-    """
-
-    def __init__(self, sources: list[Source]) -> None:
-        self._places: dict[tuple[int, int], int] = {}
-        self._sources = sources
-        self._numbers: dict[tuple[int, int], int] = {}
-        self._codes: list[CodeType] = []
-
-    def at(self, frame: FrameType) -> int:
-        """The number of the line that the innermost frame outside this package is at."""
-        line = self._places.get((id(frame.f_code), frame.f_lasti))
-        return self._outside(frame) if line is None else line
-
-    def _outside(self, frame: FrameType) -> int:
-        outer: FrameType | None = frame
-        while outer is not None and outer.f_globals.get("__name__", "").startswith(_HERE):
-            outer = outer.f_back
-        if outer is None:
-            return 0
-        place = (id(outer.f_code), outer.f_lasti)
-        found = self._places.get(place)
-        if found is None:
-            found = self._places[place] = self._number(outer.f_code, outer.f_lineno)
-        return found
-
-    def _number(self, code: CodeType, line: int) -> int:
-        place = (id(code), line)
-        found = self._numbers.get(place)
-        if found is None:
-            found = self._numbers[place] = len(self._sources)
-            self._sources.append(Source(code.co_filename, line, code.co_name))
-            self._codes.append(code)  # as long as it lives its id is its own
-        return found
-
-
-class Handover:
-    """Lets one core run at a time, so a launch is deterministic; a core gives way where it must wait.
-
-    `second` runs the second core; it is started when the first gives way to it.
-    """
-
-    def __init__(self, cores: int) -> None:
-        self.condition = threading.Condition()
-        self.cores = cores
-        self.turn = 0
-        self.brought: dict[tuple[int, int], Any] = {}
-        self.done = [False] * cores
-        self.second: threading.Thread | None = None
-        self.failed: BaseException | None = None
-
-    def meet(self, program: Program, payload: Any) -> tuple[int, list[Any]]:
-        """Wait for the other core's matching exchange; returns its number and what each core brought."""
-        program.exchanges += 1
-        number, core = program.exchanges, program.core
-        if self.cores == 1:
-            return number, [payload]
-        with self.condition:
-            self.brought[number, core] = payload
-            if (number, 1 - core) not in self.brought:
-                self.give_way(core)
-            if (number, 1 - core) not in self.brought:
-                raise KernelRefused(
-                    f"core {core} waits for an exchange that core {1 - core} never reaches",
-                    "let both cores call sendrecv, core_barrier and collectives in the same order",
-                    rule="rendezvous",
-                )
-        return number, [self.brought[number, 0], self.brought[number, 1]]
-
-    def give_way(self, core: int) -> None:
-        """Let the other core run until it waits or ends. The caller holds the condition."""
-        if self.done[1 - core]:
-            return
-        self.turn = 1 - core
-        if self.second is not None and self.second.ident is None:
-            self.second.start()
-        self.condition.notify_all()
-        self.condition.wait_for(lambda: self.turn == core or self.failed is not None)
-        if self.failed is not None:
-            raise self.failed
 
 
 class Program:
