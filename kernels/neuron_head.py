@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -20,16 +20,20 @@ class KernelNorm(Passing):
 
     def __init__(self, hidden_size: int, eps: float, choice: Mapping[str, str]) -> None:
         super().__init__(hidden_size, eps)
-        self._kernels = [kernel for kernel in head_kernels(choice) if kernel.covers == (NORM,)]
+        self._choice = choice
+        self._apart = bool(_norms(head_kernels(choice)))
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
-        """[1, S, H] normed, or as it is."""
+        """[1, S, H] normed, or as it is. NxD Inference gives it every row of a prompt's bucket."""
+        if not self._apart:
+            return hidden_states
         rows = hidden_states.reshape(-1, hidden_states.shape[-1])
         values: dict[str, Any] = {"hidden": rows, NORM: row_of(self, rows), "eps": self.variance_epsilon}
-        for kernel in self._kernels:
+        phase = "decode" if len(rows) == 1 else "prefill"
+        for kernel in _norms(kernels_for(self._choice, "head", phase, len(rows))):
             launch(kernel, values)
-        result: torch.Tensor = values.get("normed", rows).reshape(hidden_states.shape)
-        return result
+        normed: torch.Tensor = values["normed"]
+        return normed.reshape(hidden_states.shape)
 
 
 class KernelHead(RankShare):
@@ -44,7 +48,8 @@ class KernelHead(RankShare):
         super().__init__("weight", (config.hidden_size, config.vocab_size // ranks), torch.bfloat16, ranks)
         self.gather_output = gather_output
         self.tensor_parallel_group = get_tensor_model_parallel_group()
-        self._kernels = [kernel for kernel in head_kernels(choice) if kernel.covers != (NORM,)]
+        kernels = head_kernels(choice)
+        self._kernels = [kernel for kernel in kernels if kernel not in _norms(kernels)]
         # in a list, so that its weight is registered once, by the model
         self._norm = [norm]
 
@@ -70,6 +75,10 @@ class KernelHead(RankShare):
         return gathered
 
 
+def _norms(kernels: Iterable[Variant]) -> tuple[Variant, ...]:
+    return tuple(kernel for kernel in kernels if kernel.covers == (NORM,))
+
+
 def head_kernels(choice: Mapping[str, str]) -> tuple[Variant, ...]:
-    """The kernels of the head, the same in both phases: NxD Inference gives it one row in each."""
+    """The kernels of one row, which is what NxD Inference gives the head in both phases."""
     return kernels_for(choice, "head", "decode", 1)
