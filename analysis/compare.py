@@ -11,7 +11,7 @@ from typing import Literal
 
 from analysis.align import UNATTRIBUTED, Group, align, pairs
 from analysis.comparability import SourceChange, Unlikeness, shares_simulator, source_changes, unlikenesses
-from analysis.headlines import Headline, Sides, headlines, in_unit
+from analysis.headlines import Headline, Sides, headlines
 from analysis.score import FORMULAS, Formula, Points, points
 from analysis.side import Side, side, total_of
 from analysis.statistics import Difference, Judgement, Pair, difference_of_sums, judge
@@ -140,13 +140,12 @@ def _row(group: Group, sides: Sides, changes: Sequence[SourceChange]) -> Row:
 
 
 def _difference(listed: Sequence[Pair], per: tuple[int, int], *, shared_error: bool) -> Difference:
-    """The difference per token or request; runs of unlike numbers of steps are each divided by their own."""
-    if per[0] == per[1]:
-        return in_unit(difference_of_sums(listed, shared_error=shared_error), per[0])
+    """The difference per token or request, each run divided by its own number of steps."""
     own = [
         Pair(
             pair.base and pair.base.scaled(1 / per[0]),
             pair.candidate and pair.candidate.scaled(1 / per[1]),
+            identical=pair.identical and per[0] == per[1],
         )
         for pair in listed
     ]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from analysis.align import UNATTRIBUTED
-from analysis.estimate import Provenances, mix, part
+from analysis.estimate import Provenances, part, total
 from collectors.records import ENGINE_NAMES, Launch, Profile, Run
 
 
@@ -42,6 +42,7 @@ def side(run: Run, launches: Sequence[Launch], per: int) -> Side | None:
     profiled = [(launch, profile) for launch, profile in found if profile is not None]
     own = [(launch, profile) for launch, profile in profiled if _is_its_own(launch, profile)]
     total_ns = total_of(launches)
+    spent = total(part(launch) for launch in launches).scaled(1 / per)
     return Side(
         variants=tuple(dict.fromkeys(launch.variant for launch in launches)),
         kernels=tuple(dict.fromkeys(profile.kernel for _, profile in profiled)),
@@ -52,16 +53,10 @@ def side(run: Run, launches: Sequence[Launch], per: int) -> Side | None:
         engines={name: _weighted(own, name) for name in ENGINE_NAMES},
         dma_bytes=_bytes(own, per, lambda profile: profile.dma_bytes),
         hbm_bytes=_bytes(own, per, hbm_bytes),
-        provenance=mix(part(launch) for launch in launches),
-        low_ns=_end([launch.low_ns for launch in launches], launches, per),
-        high_ns=_end([launch.high_ns for launch in launches], launches, per),
+        provenance=spent.provenance,
+        low_ns=spent.low,
+        high_ns=spent.high,
     )
-
-
-def _end(ends: Sequence[float | None], launches: Sequence[Launch], per: int) -> float | None:
-    """The sum of one end of every launch's interval."""
-    known = [end * launch.count for end, launch in zip(ends, launches, strict=True) if end is not None]
-    return sum(known) / per if len(known) == len(launches) else None
 
 
 def total_of(launches: Sequence[Launch]) -> int:

@@ -49,6 +49,7 @@ def kernel(
     from analysis.lines import lines
     from analysis.roofline import bounds
     from analysis.stalls import stalls
+    from analysis.transfer_sizes import sizes
     from analysis.variants import fastest, variants
     from collectors.commands.machine import facts
 
@@ -61,7 +62,7 @@ def kernel(
         every = read.runs(opened)
     machine = facts(found.target)
     limits = bounds(profile, machine) if machine else None
-    sizes = kernel_shown.sizes(moved, machine)
+    moves = sizes(moved, machine)
     known = {each.run_id: each for each in (found, *every)}
     others, _ = fastest(variants(known.values(), launch, found.target), profile.profile_id)
     times, source = stalls(profile.duration_ns, tables), lines(profile.duration_ns, tables)
@@ -76,7 +77,7 @@ def kernel(
                 "engine_times": times,
                 "costs": held,
                 "lines": source,
-                "transfer_sizes": sizes,
+                "transfer_sizes": moves,
                 "variants": [
                     {"runs": each.labels, "launch": each.launch, "profile": _summary(each.profile)}
                     for each in others
@@ -91,7 +92,7 @@ def kernel(
         _engines(times, profile),
         _costs(held),
         _lines(source, found),
-        kernel_shown.sizes_table(sizes),
+        kernel_shown.sizes_table(moves),
         kernel_shown.variants_table(others, profile.profile_id),
     ):
         if part is not None:
